@@ -1,0 +1,175 @@
+package protocol
+
+// ProduceReply answers a produce request: where the records are. They are durable on a majority.
+type ProduceReply struct {
+	Topic      string    `json:"topic"`
+	Partition  Partition `json:"partition"`
+	BaseOffset int64     `json:"base_offset"`
+	LastOffset int64     `json:"last_offset"`
+	Epoch      Epoch     `json:"epoch"`
+}
+
+// PubAck answers a pub request. It has the shape of a JetStream acknowledgement, so that JetStream publishers work.
+type PubAck struct {
+	Stream    string    `json:"stream"`    // the topic
+	Seq       uint64    `json:"seq"`       // offset + 1, because JetStream counts from 1
+	Partition int32     `json:"partition"` // where it went
+	Offset    int64     `json:"offset"`
+	Error     *APIError `json:"error,omitempty"`
+}
+
+// APIError is an error in JetStream's shape.
+type APIError struct {
+	Code        int    `json:"code"`     // as HTTP's status codes
+	ErrCode     uint16 `json:"err_code"` // [APIErrCodeBase] + [Code]
+	Description string `json:"description"`
+}
+
+// APIErrCodeBase keeps logq's codes apart from JetStream's, which are below 11000.
+const APIErrCodeBase = 20000
+
+// API returns the error in JetStream's shape.
+func (e *Error) API() *APIError {
+	status := 503
+	switch {
+	case e.Code == UnknownTopicOrPartition:
+		status = 404
+	case e.Code == TopicAuthorizationFailed:
+		status = 403
+	case e.Code == ThrottlingQuotaExceeded:
+		status = 429
+	case e.Code == RequestTimedOut || e.Code == NotEnoughReplicasAfterAppend:
+		status = 504
+	case e.Code == UnknownServerError:
+		status = 500
+	case !e.Retriable || e.Code == CorruptMessage:
+		status = 400
+	}
+	return &APIError{Code: status, ErrCode: uint16(APIErrCodeBase + int(e.Code)), Description: e.Error()}
+}
+
+// FetchRequest asks for committed batches of a partition.
+type FetchRequest struct {
+	Offset    int64 `json:"offset"`                // first record wanted
+	MaxBytes  int   `json:"max_bytes,omitempty"`   // soft limit: at least one batch is sent; 0 = [DefaultFetchBytes]
+	MinBytes  int   `json:"min_bytes,omitempty"`   // wait until so much is there; 0 and 1 = any data
+	MaxWaitMs int   `json:"max_wait_ms,omitempty"` // how long to wait for MinBytes; 0 = answer at once
+}
+
+// Values of [OffsetsRequest.At].
+const (
+	AtEarliest = "earliest" // the log start
+	AtLatest   = "latest"   // the high watermark, confirmed by a majority
+	AtTime     = "time"     // the first record whose timestamp is at or after TimestampMs
+)
+
+// OffsetsRequest asks for an offset of a partition.
+type OffsetsRequest struct {
+	At          string `json:"at"`
+	TimestampMs int64  `json:"timestamp_ms,omitempty"`
+}
+
+// OffsetsReply answers an [OffsetsRequest]. A search by time that finds no record answers the high watermark with
+// TimestampMs -1.
+type OffsetsReply struct {
+	Offset      int64 `json:"offset"`
+	TimestampMs int64 `json:"timestamp_ms"` // of the record found by time; -1 otherwise
+	Epoch       Epoch `json:"epoch"`
+}
+
+// MetaRequest asks who is there and who leads what.
+type MetaRequest struct {
+	Topics []string `json:"topics,omitempty"` // empty = all
+}
+
+// MetaReply answers a [MetaRequest]. A topic that was asked for and does not exist is listed with its Error.
+type MetaReply struct {
+	ClusterID  string       `json:"cluster_id"`
+	Controller BrokerID     `json:"controller"` // 0 = none known
+	Brokers    []BrokerInfo `json:"brokers"`
+	Topics     []TopicInfo  `json:"topics"`
+}
+
+// BrokerInfo describes a broker.
+type BrokerInfo struct {
+	ID    BrokerID `json:"id"`
+	URL   string   `json:"url"`            // for clients, nats://HOST:PORT
+	HTTP  string   `json:"http,omitempty"` // http://HOST:PORT, "" = off
+	Peer  string   `json:"peer,omitempty"` // HOST:PORT for other brokers
+	Rack  string   `json:"rack,omitempty"`
+	Alive bool     `json:"alive"` // the replying broker has heard of it lately
+}
+
+// TopicInfo describes a topic.
+type TopicInfo struct {
+	Name       string            `json:"name"`
+	ID         TopicID           `json:"id"`
+	Partitions []PartitionInfo   `json:"partitions"`
+	Bind       string            `json:"bind,omitempty"` // messages on this NATS subject are stored in the topic
+	Config     map[string]string `json:"config,omitempty"`
+	Error      *Error            `json:"error,omitempty"`
+}
+
+// PartitionInfo describes a partition. LogStart, HighWatermark and InSync are filled by describe and cluster status only.
+type PartitionInfo struct {
+	ID            Partition  `json:"id"`
+	Leader        BrokerID   `json:"leader"` // 0 = none known
+	Term          uint64     `json:"term"`
+	Replicas      []BrokerID `json:"replicas"`
+	LogStart      int64      `json:"log_start"`
+	HighWatermark int64      `json:"high_watermark"`
+	InSync        []BrokerID `json:"in_sync,omitempty"` // replicas that have everything committed, seen from the leader
+}
+
+// CreateTopicRequest creates a topic; the reply is its [TopicInfo].
+type CreateTopicRequest struct {
+	Name       string            `json:"name"`
+	Partitions int               `json:"partitions"`
+	Replicas   int               `json:"replicas"`
+	Bind       string            `json:"bind,omitempty"`
+	Config     map[string]string `json:"config,omitempty"`
+}
+
+// DeleteTopicRequest deletes a topic with all its data; the reply is a [DeleteTopicReply].
+type DeleteTopicRequest struct {
+	Name string `json:"name"`
+}
+
+// DeleteTopicReply answers a [DeleteTopicRequest].
+type DeleteTopicReply struct {
+	Name string  `json:"name"`
+	ID   TopicID `json:"id"`
+}
+
+// DescribeTopicRequest asks for everything about a topic; the reply is its [TopicInfo].
+type DescribeTopicRequest struct {
+	Name string `json:"name"`
+}
+
+// ListTopicsReply answers a request for the list of topics, ordered by name.
+type ListTopicsReply struct {
+	Topics []TopicInfo `json:"topics"`
+}
+
+// BrokerStatus is a broker's row in a cluster's status.
+type BrokerStatus struct {
+	BrokerInfo
+	PartitionsLed int `json:"partitions_led"`
+	Replicas      int `json:"replicas"`
+}
+
+// PartitionRef names a partition.
+type PartitionRef struct {
+	Topic     string    `json:"topic"`
+	Partition Partition `json:"partition"`
+}
+
+// ClusterStatusReply answers a request for the cluster's status.
+type ClusterStatusReply struct {
+	ClusterID       string         `json:"cluster_id"`
+	Controller      BrokerID       `json:"controller"`
+	Brokers         []BrokerStatus `json:"brokers"`
+	Partitions      int            `json:"partitions"`
+	UnderReplicated []PartitionRef `json:"under_replicated"` // a replica's broker is not alive, or lags
+	Leaderless      []PartitionRef `json:"leaderless"`
+}
