@@ -19,7 +19,8 @@
 // Errors: everything that can fail returns a *[Error] except the binary decoders, which return a *[DecodeError]. An Error
 // always carries an [Outcome], which is the one thing a client needs in order to decide on a retry:
 //
-//   - [Done]: it happened (an Error never says so; replies without an error do).
+//   - [Done]: it happened. Replies without an error mean it; an Error says so only where a part beyond the effect itself
+//     failed, as a topic that exists but has no leaders yet.
 //   - [NotWritten]: it definitely did not happen and never will. A retry cannot duplicate.
 //   - [Unknown]: it may have happened, or may still happen. A retry may duplicate.
 //

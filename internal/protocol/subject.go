@@ -22,13 +22,14 @@ const (
 	OpClusterStatus  Op = 10 // admin.cluster.status
 	OpRegisterBroker Op = 11 // between brokers only: a broker makes itself known to the controller
 	OpMetaSync       Op = 12 // between brokers only: how far the controller's metadata reaches
+	OpTopicStatus    Op = 13 // between brokers only: the partitions of a topic that the broker leads
 )
 
 var opText = [...]string{
 	OpProduce: "produce", OpPub: "pub", OpFetch: "fetch", OpOffsets: "offsets", OpMeta: "meta",
 	OpTopicCreate: "admin.topic.create", OpTopicList: "admin.topic.list", OpTopicDescribe: "admin.topic.describe",
 	OpTopicDelete: "admin.topic.delete", OpClusterStatus: "admin.cluster.status",
-	OpRegisterBroker: "register-broker", OpMetaSync: "meta-sync",
+	OpRegisterBroker: "register-broker", OpMetaSync: "meta-sync", OpTopicStatus: "topic-status",
 }
 
 // String returns the operation as it stands in subjects.
@@ -40,10 +41,10 @@ func (o Op) String() string {
 }
 
 // Valid reports whether the operation is known.
-func (o Op) Valid() bool { return o >= OpProduce && o <= OpMetaSync }
+func (o Op) Valid() bool { return o >= OpProduce && o <= OpTopicStatus }
 
 // Internal reports whether the operation is for brokers only. No subject leads to it.
-func (o Op) Internal() bool { return o == OpRegisterBroker || o == OpMetaSync }
+func (o Op) Internal() bool { return o >= OpRegisterBroker && o.Valid() }
 
 // Partitioned reports whether the operation addresses a partition of a topic.
 func (o Op) Partitioned() bool { return o >= OpProduce && o <= OpOffsets }
