@@ -26,7 +26,7 @@ var bannedPure = []ban{
 	{"net", nil, "sockets start at L3: take messages as values"},
 	{"net/http", nil, "sockets start at L3"},
 	{"os", nil, "use vfs.FS: it comes in through the options, so that crashes and faults can be tested"},
-	{"syscall", nil, "use vfs.FS"},
+	{"syscall", []string{"Open", "Close", "Read", "Write", "Pread", "Pwrite", "Fsync", "Fdatasync", "Ftruncate", "Rename", "Unlink", "Mkdir", "Socket"}, "use vfs.FS"},
 	{"log/slog", []string{"Default", "Debug", "Info", "Warn", "Error", "Log", "SetDefault"}, "return what happened as a value; the host logs it"},
 }
 
@@ -47,11 +47,11 @@ var bannedEverywhere = []ban{
 	}, "use the types atomic.Int64, atomic.Uint64, atomic.Pointer: they cannot be read without it by mistake"},
 }
 
-// bannedLibrary holds for production code outside cmd/.
+// bannedLibrary holds for production code outside cmd/ and other programs.
 var bannedLibrary = []ban{
 	{"fmt", []string{"Print", "Println", "Printf"}, "a library does not write to the user's terminal: return a value or log through the injected *slog.Logger"},
-	{"os", []string{"Exit", "Stdout", "Stderr", "Stdin", "Args"}, "only cmd/logq owns the process and its streams"},
-	{"os/signal", nil, "only cmd/logq handles signals: take a context"},
+	{"os", []string{"Exit", "Stdout", "Stderr", "Stdin", "Args"}, "only a program owns the process and its streams"},
+	{"os/signal", nil, "only a program handles signals: take a context"},
 }
 
 // bannedTest holds for test code.
@@ -93,7 +93,7 @@ func bansFor(f *File, pure bool) []ban {
 	if pure {
 		bans = slices.Concat(bannedPure, bans)
 	}
-	if !strings.HasPrefix(f.Dir, "cmd/") {
+	if f.syntax.Name.Name != "main" && !strings.HasPrefix(f.Dir, "cmd/") {
 		bans = slices.Concat(bans, bannedLibrary)
 	}
 	return bans

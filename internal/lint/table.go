@@ -104,8 +104,9 @@ var table = map[string]Package{
 		"internal/replica", "internal/multiraft", "internal/meta", "internal/group", "internal/journal", "raft", "segments",
 		"record", "internal/vfs", "internal/protocol", "internal/invariants",
 	}, External: []string{"github.com/anishathalye/porcupine"}},
-	"internal/lint": {Layer: T},
-	"tests/system":  {Layer: T},
+	"internal/sim/mutants": {Layer: T},
+	"internal/lint":        {Layer: T},
+	"tests/system":         {Layer: T},
 }
 
 // testSupport may be imported by the tests of any package that is not below it.
