@@ -1,5 +1,7 @@
 package raft
 
+import "github.com/logq/logq/internal/invariants"
+
 // Ready is what a Core wants done. Its slices and pointers are reused: they are
 // valid until the next call of any method of the Core but Status.
 type Ready struct {
@@ -61,4 +63,108 @@ type RoleChange struct {
 	Term   Term
 	// Serving is set on a leader whose no-op is committed.
 	Serving bool
+}
+
+// Pending says whether Ready has something to hand out.
+func (c *Core) Pending() bool {
+	return c.hardDirty || c.truncate != 0 || c.staged.Lo < c.staged.Hi || c.sendDue || len(c.msgs) > 0 ||
+		c.commit != c.toldTo || len(c.results) > 0 || len(c.lost) > 0 || c.now() != c.told
+}
+
+// Ready hands out everything that is wanted since the last call. Call it after
+// each Propose, after each Step of a MsgAppend with entries, and after
+// Persisted; between other inputs it may gather.
+func (c *Core) Ready() Ready {
+	if c.sendDue {
+		c.sendDue = false
+		for i := range c.peers {
+			c.sendAppends(&c.peers[i])
+		}
+	}
+	r := Ready{
+		Hard: c.hard, SaveHard: c.hardDirty, Truncate: c.truncate, Append: c.staged,
+		Send: c.msgs, Reads: c.results, Lost: c.lost,
+	}
+	if r.SaveHard || r.Truncate != 0 || r.Append.Lo < r.Append.Hi {
+		c.n++
+		r.N = c.n
+		c.writes.push(write{n: c.n, hard: c.hard, through: c.view.last})
+	}
+	if c.commit != c.toldTo {
+		r.Commit, c.toldTo = c.commit, c.commit
+	}
+	if now := c.now(); now != c.told {
+		c.told, c.change = now, now
+		r.Role = &c.change
+	}
+	c.hardDirty, c.truncate, c.staged, c.stagedBy = false, 0, Entries{}, c.stagedBy[:0]
+	c.msgs, c.results, c.lost = c.msgs[:0], c.results[:0], c.lost[:0]
+	return r
+}
+
+// stage orders entries to be appended by the next Ready. They are of one source:
+// the driver calls Ready in between.
+func (c *Core) stage(e Entries) {
+	s := &c.staged
+	switch {
+	case s.Lo == s.Hi:
+		*s = e
+	case s.Kind == KindData && c.role == RoleLeader && s.Hi == e.Lo && s.Term == e.Term:
+		s.Hi = e.Hi
+	default:
+		invariants.Assertf(false, "entries [%d, %d) staged onto [%d, %d): Ready was not called in between", e.Lo, e.Hi, s.Lo, s.Hi)
+	}
+	c.view.append(e.Hi, e.Term)
+}
+
+// Persisted reports that the disk work of Ready n and of all before it is done:
+// hard state in the journal, truncation and entries in the log. Numbers come in
+// order; one that was reported before is ignored.
+func (c *Core) Persisted(n uint64) {
+	if n > c.n {
+		invariants.Assertf(false, "Ready %d is reported as persisted, the last one was %d", n, c.n)
+	}
+	if c.fault != nil || c.writes.len() == 0 || c.writes.front().n > n {
+		return
+	}
+	for c.writes.len() > 0 && c.writes.front().n <= n {
+		w := c.writes.popFront()
+		c.hardDurable = w.hard
+		c.view.durable = max(c.view.durable, w.through)
+	}
+	switch {
+	case c.role == RoleLeader:
+		c.maybeCommit()
+	case c.role == RoleCandidate && !c.poll.open && c.hardDurable == c.hard:
+		c.openPoll()
+	default:
+		c.releaseGrant()
+		if c.role == RoleFollower && c.follow.accepted && c.ackable() > c.follow.acked {
+			c.acknowledge()
+		}
+	}
+	c.check()
+}
+
+// Status returns the state at this moment.
+func (c *Core) Status() Status {
+	s := Status{
+		ID: c.o.ID, Term: c.hard.Term, Vote: c.hard.Vote, Role: c.role, Leader: c.leader, Serving: c.serving(),
+		Transferring: c.lead.transfer.to, Commit: c.commit, Last: c.view.last, Durable: c.view.durable,
+		LastTerm: c.view.lastTerm(), UncommittedBytes: c.lead.quotaInBytes, Faulted: c.fault,
+	}
+	c.peersAt = c.peersAt[:0]
+	for i := range c.peers {
+		p := &c.peers[i]
+		ps := PeerStatus{ID: p.id}
+		if c.role == RoleLeader {
+			ps = PeerStatus{
+				ID: p.id, Match: p.match, Next: p.next, Replicating: p.replicating,
+				InflightBytes: p.windowBytes, InflightMessages: p.window.len(), Active: p.active,
+			}
+		}
+		c.peersAt = append(c.peersAt, ps)
+	}
+	s.Peers = c.peersAt
+	return s
 }

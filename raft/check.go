@@ -1,0 +1,55 @@
+package raft
+
+import "github.com/logq/logq/internal/invariants"
+
+// check proves what the fields promise, after every input. It compiles to
+// nothing without the build tag "invariants".
+func (c *Core) check() {
+	if !invariants.Enabled {
+		return
+	}
+	l := &c.view
+	invariants.Assertf(l.prev.Index <= l.durable && l.durable <= l.last, "durable %d of a log of (%d, %d]", l.durable, l.prev.Index, l.last)
+	invariants.Assertf(l.prev.Index <= c.commit && c.commit <= l.last, "commit %d of a log of (%d, %d]", c.commit, l.prev.Index, l.last)
+	invariants.Assertf((len(l.terms) == 0) == (l.last == l.prev.Index), "%d terms in a log of (%d, %d]", len(l.terms), l.prev.Index, l.last)
+	before := TermStart{Term: l.prev.Term, First: l.prev.Index}
+	for i, t := range l.terms {
+		invariants.Assertf(t.First > before.First && t.First <= l.last && (t.Term > before.Term || i == 0 && t.Term == before.Term), "term start %v after %v", t, before)
+		before = t
+	}
+	invariants.Assertf(c.hardDurable.Term <= c.hard.Term, "durable term %d is ahead of %d", c.hardDurable.Term, c.hard.Term)
+	invariants.Assertf(c.hardDurable.Term < c.hard.Term || c.hardDurable.Vote == 0 || c.hardDurable.Vote == c.hard.Vote, "vote changes from %d to %d in term %d", c.hardDurable.Vote, c.hard.Vote, c.hard.Term)
+	for i := range c.writes.len() {
+		w := c.writes.at(i)
+		invariants.Assertf(w.n <= c.n && (i == 0 || c.writes.at(i-1).n < w.n), "write %d out of order", w.n)
+		invariants.Assertf(w.through <= l.last, "write %d through %d, last is %d", w.n, w.through, l.last)
+	}
+	if c.role == RoleLeader {
+		c.checkLeader()
+		return
+	}
+	invariants.Assertf(c.lead.noop == 0 && c.lead.transfer.to == 0 && c.lead.reads.len() == 0, "a %v kept a leader's state", c.role)
+	invariants.Assertf(c.commit <= c.follow.verified && c.follow.verified <= l.last, "verified %d, commit %d, last %d", c.follow.verified, c.commit, l.last)
+	invariants.Assertf(c.follow.acked <= l.durable || c.role != RoleFollower, "acknowledged %d, durable %d", c.follow.acked, l.durable)
+}
+
+func (c *Core) checkLeader() {
+	invariants.Assertf(c.leader == c.o.ID && c.hard.Vote == c.o.ID && c.hardDurable == c.hard, "leader of term %d with hard state %v, durable %v", c.hard.Term, c.hard, c.hardDurable)
+	invariants.Assertf(c.lead.noop > 0 && c.lead.noop <= c.view.last, "no-op %d, last %d", c.lead.noop, c.view.last)
+	sum := 0
+	for i := range c.lead.quota.len() {
+		sum += c.lead.quota.at(i).bytes
+	}
+	invariants.Assertf(sum == c.lead.quotaInBytes, "quota %d, sum %d", c.lead.quotaInBytes, sum)
+	for i := range c.peers {
+		p := &c.peers[i]
+		invariants.Assertf(p.match < p.next && p.next <= c.view.last+1, "replica %d: match %d, next %d, last %d", p.id, p.match, p.next, c.view.last)
+		bytes, next := 0, Index(0)
+		for k := range p.window.len() {
+			w := p.window.at(k)
+			invariants.Assertf(w.lo < w.hi && (next == 0 || w.lo == next), "replica %d: window entry [%d, %d) after %d", p.id, w.lo, w.hi, next)
+			bytes, next = bytes+w.bytes, w.hi
+		}
+		invariants.Assertf(bytes == p.windowBytes && next <= p.next, "replica %d: window of %d bytes to %d, sum %d, next %d", p.id, p.windowBytes, next, bytes, p.next)
+	}
+}

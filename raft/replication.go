@@ -1,0 +1,288 @@
+package raft
+
+import (
+	"errors"
+
+	"github.com/logq/logq/internal/invariants"
+	"github.com/logq/logq/raft/quorum"
+)
+
+// noOpSize is what a no-op counts in windows, whose real size only the driver
+// knows.
+const noOpSize = 1
+
+// errNoProposal refuses a Propose without entries.
+var errNoProposal = errors.New("raft: Propose needs at least one entry, and no size may be negative")
+
+// leaderState is what only a leader has beside its peers' progress. Zero unless
+// leading.
+type leaderState struct {
+	// noop is the index of the entry that opened the term. Only at or behind it may
+	// an index be committed by counting (§5.4.2).
+	noop Index
+
+	// round numbers heartbeats, regular ones and those that reads ask for; beat is
+	// the round of the last regular one, beats how many of those there were.
+	round, beat  uint64
+	beats        uint64
+	sinceBeat    int // ticks
+	reads        ring[pendingRead]
+	transfer     transferState
+	quota        ring[proposed]
+	quotaInBytes int // Invariant: the sum over quota
+}
+
+// proposed is a proposal that is not committed.
+type proposed struct {
+	last  Index
+	bytes int
+}
+
+// Propose appends entries of the given sizes, in bytes, as leader; the driver
+// writes their bytes when the next Ready names the range. term is the leader
+// term that the caller counts on, 0 for any.
+//
+// Errors, which all mean that nothing was written: *NotLeaderError (also when
+// the term is another), ErrBusy beyond MaxUncommittedBytes, ErrTransferring,
+// ErrReadyFirst, ErrFaulted.
+func (c *Core) Propose(term Term, sizes []int) (first Index, err error) {
+	switch {
+	case c.fault != nil:
+		return 0, ErrFaulted
+	case c.role != RoleLeader || term != 0 && term != c.hard.Term:
+		return 0, &NotLeaderError{Leader: c.leader, Term: c.hard.Term}
+	case c.lead.transfer.to != 0:
+		return 0, ErrTransferring
+	case c.staged.Lo < c.staged.Hi && c.staged.Kind != KindData || c.truncate != 0:
+		return 0, ErrReadyFirst
+	case len(sizes) == 0 || c.view.last > maxIndex-Index(len(sizes)):
+		return 0, errNoProposal
+	}
+	total := 0
+	for _, s := range sizes {
+		if s < 0 {
+			return 0, errNoProposal
+		}
+		total += s
+	}
+	if c.lead.quotaInBytes > 0 && c.lead.quotaInBytes+total > c.o.MaxUncommittedBytes {
+		return 0, ErrBusy
+	}
+	first = c.view.last + 1
+	hi := first + Index(len(sizes))
+	c.stage(Entries{Lo: first, Hi: hi, Term: c.hard.Term, Kind: KindData})
+	c.stagedBy = append(c.stagedBy, sizes...)
+	c.lead.quota.push(proposed{last: hi - 1, bytes: total})
+	c.lead.quotaInBytes += total
+	c.claim(first, hi)
+	c.sendDue = true
+	c.check()
+	return first, nil
+}
+
+// claim remembers [lo, hi) as own proposals.
+func (c *Core) claim(lo, hi Index) {
+	if n := len(c.own); n > 0 && c.own[n-1].Term == c.hard.Term {
+		c.own[n-1].Hi = hi
+		return
+	}
+	c.own = append(c.own, LostRange{Lo: lo, Hi: hi, Term: c.hard.Term})
+}
+
+// tickLeader sends heartbeats, checks the quorum and times transfers.
+func (c *Core) tickLeader() {
+	if c.elapsed >= c.o.ElectionTicks {
+		c.elapsed = 0
+		c.checkQuorum()
+		if c.role != RoleLeader {
+			return
+		}
+	}
+	c.lead.sinceBeat++
+	beat := c.lead.sinceBeat >= c.o.HeartbeatTicks
+	if beat {
+		c.broadcastHeartbeat(true)
+		c.confirmReads()
+	}
+	c.tickTransfer(beat)
+}
+
+// broadcastHeartbeat starts a round. regular ones come by the clock and are the
+// measure for lost appends.
+func (c *Core) broadcastHeartbeat(regular bool) {
+	c.lead.round++
+	if regular {
+		c.lead.sinceBeat, c.lead.beat = 0, c.lead.round
+		c.lead.beats++
+	}
+	for i := range c.peers {
+		p := &c.peers[i]
+		if regular {
+			p.mark()
+		}
+		c.send(p.id, Message{Type: MsgHeartbeat, Commit: min(p.match, c.commit), Context: c.lead.round})
+	}
+}
+
+// heardLeader notes a message of the current term's leader, which every other
+// role follows from then on. The vote stays as it is.
+func (c *Core) heardLeader(m *Message) error {
+	switch {
+	case c.role == RoleLeader, c.role == RoleFollower && c.leader != 0 && c.leader != m.From:
+		return &ProtocolError{From: m.From, Type: m.Type, Term: m.Term, What: "another replica leads this term"}
+	case c.role != RoleFollower || c.leader == 0:
+		c.becomeFollower(c.hard.Term, m.From)
+	}
+	c.elapsed, c.tries = 0, 0
+	return nil
+}
+
+// stepHeartbeat answers with what an append would be answered with, so that a
+// lost acknowledgement is made up for.
+func (c *Core) stepHeartbeat(m *Message) error {
+	if err := c.heardLeader(m); err != nil {
+		return err
+	}
+	c.commitTo(min(m.Commit, c.follow.verified))
+	c.send(m.From, Message{Type: MsgHeartbeatReply, Index: c.ackable(), HintIndex: c.follow.verified, Context: m.Context})
+	return nil
+}
+
+// ackable is the end of the prefix that may be acknowledged: verified, and both
+// its entries and the term in which that is promised on disk (RAFT.md, D4).
+func (c *Core) ackable() Index {
+	if c.hardDurable.Term != c.hard.Term {
+		return 0
+	}
+	return min(c.follow.verified, c.view.durable)
+}
+
+// stepAppend is AppendEntries (§5.3) with what late and duplicated messages
+// need: entries that are there already are never removed, and what is verified
+// is the prefix that this and earlier appends of the term speak of, not the log.
+func (c *Core) stepAppend(m *Message) error {
+	if err := c.heardLeader(m); err != nil {
+		return err
+	}
+	prev := EntryID{Term: m.LogTerm, Index: m.Index}
+	if !c.view.has(prev) && m.Index > c.commit {
+		e, first := c.view.hint(prev)
+		c.send(m.From, Message{
+			Type: MsgAppendReply, Reject: true, Index: m.Index, LogTerm: m.LogTerm,
+			HintIndex: e.Index, HintTerm: e.Term, HintFirst: first, Context: m.Context,
+		})
+		return nil
+	}
+	from := m.Hi
+	if lo := max(m.Lo, c.view.prev.Index+1); lo < m.Hi {
+		from = c.view.conflict(lo, m.Hi, m.EntryTerm)
+	}
+	if what := c.contradiction(m, from); what != "" {
+		return &ProtocolError{From: m.From, Type: m.Type, Term: m.Term, What: what}
+	}
+	if from < m.Hi {
+		if from <= c.view.last {
+			c.truncateFrom(from)
+		}
+		c.stage(Entries{Lo: from, Hi: m.Hi, Term: m.EntryTerm, Kind: KindData})
+	}
+	c.follow.verified = max(c.follow.verified, m.Hi-1)
+	c.follow.accepted, c.follow.context = true, m.Context
+	c.commitTo(min(m.Commit, c.follow.verified))
+	if from >= m.Hi {
+		c.acknowledge()
+	}
+	return nil
+}
+
+// contradiction says how the leader of m contradicts what is committed or what
+// it has said before, "" if it doesn't: no correct leader does. from is the first
+// entry that m would add or replace.
+func (c *Core) contradiction(m *Message, from Index) string {
+	switch prev := (EntryID{Term: m.LogTerm, Index: m.Index}); {
+	case m.Index >= c.view.prev.Index && !c.view.has(prev):
+		return "it puts another entry before the new ones where one is committed"
+	case from >= m.Hi:
+		return ""
+	case from <= c.follow.verified:
+		return "it would replace an entry that is committed or that it has sent itself"
+	}
+	if t, _ := c.view.term(from - 1); t > m.EntryTerm {
+		return "the term falls along its log"
+	}
+	return ""
+}
+
+// acknowledge tells the leader how far this log equals its own and is durable.
+func (c *Core) acknowledge() {
+	c.follow.acked = c.ackable()
+	c.send(c.leader, Message{
+		Type: MsgAppendReply, Index: c.follow.acked, HintIndex: c.follow.verified, Context: c.follow.context,
+	})
+}
+
+// truncateFrom drops the entries from i on, which another leader replaces.
+func (c *Core) truncateFrom(i Index) {
+	if i <= c.commit {
+		invariants.Assertf(false, "truncation at %d, committed is %d", i, c.commit)
+	}
+	c.view.truncate(i)
+	// A write on its way says nothing about what will stand from i on (D1).
+	for k := range c.writes.len() {
+		w := c.writes.at(k)
+		w.through = min(w.through, i-1)
+	}
+	c.truncate = i
+	for n := len(c.own); n > 0 && c.own[n-1].Hi > i; n-- {
+		r := &c.own[n-1]
+		c.lost = append(c.lost, LostRange{Lo: max(r.Lo, i), Hi: r.Hi, Term: r.Term})
+		if r.Lo >= i {
+			c.own = c.own[:n-1]
+		} else {
+			r.Hi = i
+		}
+	}
+}
+
+// commitTo moves the commit index up to i.
+func (c *Core) commitTo(i Index) {
+	if i <= c.commit {
+		return
+	}
+	if i > c.view.last {
+		invariants.Assertf(false, "commit %d of a log that ends at %d", i, c.view.last)
+	}
+	c.commit = i
+	c.follow.verified = max(c.follow.verified, i)
+	n := 0
+	for n < len(c.own) && c.own[n].Hi-1 <= i {
+		n++
+	}
+	c.own = c.own[:copy(c.own, c.own[n:])]
+	if len(c.own) > 0 {
+		c.own[0].Lo = max(c.own[0].Lo, i+1)
+	}
+	if c.role != RoleLeader {
+		return
+	}
+	for c.lead.quota.len() > 0 && c.lead.quota.front().last <= i {
+		c.lead.quotaInBytes -= c.lead.quota.popFront().bytes
+	}
+	c.confirmReads()
+}
+
+// maybeCommit commits what a majority has on disk, if the last such entry is of
+// this leader's own term: an older one can still be replaced (§5.4.2, figure 8).
+// The leader's own share is what is durable here, not what it wrote (D4).
+func (c *Core) maybeCommit() {
+	c.scratch = append(c.scratch[:0], uint64(c.view.durable))
+	for i := range c.peers {
+		c.scratch = append(c.scratch, uint64(c.peers[i].match))
+	}
+	if i := Index(quorum.Reached(c.scratch)); i > c.commit && i >= c.lead.noop {
+		if t, ok := c.view.term(i); !ok || t != c.hard.Term {
+			invariants.Assertf(false, "entry %d behind the no-op %d of term %d has term %d", i, c.lead.noop, c.hard.Term, t)
+		}
+		c.commitTo(i)
+	}
+}
