@@ -123,7 +123,7 @@ func (p *progress) unsend() {
 	p.waiting = true
 	if p.replicating && p.window.len() > 0 {
 		last := p.window.popBack()
-		p.next = last.lo
+		p.next = max(last.lo, p.match+1)
 		p.windowBytes -= last.bytes
 	}
 }

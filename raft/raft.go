@@ -249,6 +249,9 @@ func (c *Core) stepStale(m *Message) error {
 
 // send queues a message of the current term; the type's own fields are set.
 func (c *Core) send(to ReplicaID, m Message) {
+	if to == 0 || to == c.o.ID {
+		invariants.Assertf(false, "%v for replica %d", m.Type, to)
+	}
 	m.Group, m.From, m.To = c.o.Group, c.o.ID, to
 	if m.Term == 0 {
 		m.Term = c.hard.Term

@@ -139,7 +139,7 @@ func (c *Core) Persisted(n uint64) {
 		c.openPoll()
 	default:
 		c.releaseGrant()
-		if c.role == RoleFollower && c.follow.accepted && c.ackable() > c.follow.acked {
+		if c.role == RoleFollower && c.leader != 0 && c.follow.accepted && c.ackable() > c.follow.acked {
 			c.acknowledge()
 		}
 	}

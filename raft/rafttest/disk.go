@@ -1,0 +1,116 @@
+package rafttest
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/logq/logq/raft"
+)
+
+// Entry is one entry of a simulated log.
+type Entry struct {
+	Term raft.Term
+	Kind raft.Kind
+	Data string
+}
+
+// String returns the entry for traces.
+func (e Entry) String() string {
+	if e.Kind == raft.KindNoOp {
+		return fmt.Sprintf("%d:no-op", e.Term)
+	}
+	return fmt.Sprintf("%d:%q", e.Term, e.Data)
+}
+
+// write is the disk work of one Ready.
+type write struct {
+	n        uint64
+	save     bool
+	hard     raft.HardState
+	truncate raft.Index
+	lo       raft.Index
+	entries  []Entry
+}
+
+// disk is what survives a crash, and the work that is on its way there. The two
+// files progress on their own: a fast journal must not vouch for a slow log.
+type disk struct {
+	hard raft.HardState
+	log  []Entry // index 1 is log[0]
+
+	queue   []write
+	journal int // how many of queue the journal has done
+	logged  int // how many of queue the log has done
+}
+
+// push adds the work of one Ready.
+func (d *disk) push(w write) { d.queue = append(d.queue, w) }
+
+// stepJournal does the journal's part of one piece of work; false: none waits.
+func (d *disk) stepJournal() bool {
+	if d.journal == len(d.queue) {
+		return false
+	}
+	if w := d.queue[d.journal]; w.save {
+		d.hard = w.hard
+	}
+	d.journal++
+	return true
+}
+
+// stepLog does the log's part of one piece of work; false: none waits.
+func (d *disk) stepLog() bool {
+	if d.logged == len(d.queue) {
+		return false
+	}
+	w := &d.queue[d.logged]
+	d.apply(w, len(w.entries))
+	d.logged++
+	return true
+}
+
+// apply writes the first n entries of w.
+func (d *disk) apply(w *write, n int) {
+	if w.truncate != 0 {
+		d.log = d.log[:min(len(d.log), int(w.truncate)-1)]
+	}
+	if n > 0 {
+		d.log = append(d.log[:w.lo-1], w.entries[:n]...)
+	}
+}
+
+// done takes the finished work off the queue and returns the number of the
+// newest, 0 if none is finished.
+func (d *disk) done() (n uint64) {
+	k := min(d.journal, d.logged)
+	if k == 0 {
+		return 0
+	}
+	n = d.queue[k-1].n
+	d.queue = slices.Delete(d.queue, 0, k)
+	d.journal -= k
+	d.logged -= k
+	return n
+}
+
+// crash loses what was not done, except that the log may have got torn entries
+// of the work that it was doing.
+func (d *disk) crash(torn int) {
+	if d.logged < len(d.queue) {
+		if w := &d.queue[d.logged]; torn > 0 {
+			d.apply(w, min(torn, len(w.entries)))
+		}
+	}
+	d.queue, d.journal, d.logged = nil, 0, 0
+}
+
+// state describes the log for raft.New.
+func (d *disk) state(commit raft.Index) raft.LogState {
+	s := raft.LogState{Last: raft.Index(len(d.log)), Commit: min(commit, raft.Index(len(d.log)))}
+	for i, e := range d.log {
+		if i == 0 || d.log[i-1].Term != e.Term {
+			s.Terms = append(s.Terms, raft.TermStart{Term: e.Term, First: raft.Index(i + 1)})
+		}
+	}
+	return s
+}

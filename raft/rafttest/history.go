@@ -1,0 +1,283 @@
+package rafttest
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/logq/logq/raft"
+)
+
+// Chooser returns a number in [0, n); everything random in a history comes from
+// it: a seeded generator, or the bytes of a fuzzer.
+type Chooser func(n int) int
+
+// Report counts what happened in a history, so that a test can tell that it was
+// worth something.
+type Report struct {
+	Nodes, Steps, Elections, Committed, Lost, Crashes, Reads int
+}
+
+// history is one run. Its weights are drawn at the start: a few strong faults
+// find what a mix of all weak ones never does.
+type history struct {
+	c      *Cluster
+	pick   Chooser
+	ops    []op
+	total  int
+	report Report
+	data   int
+	cut    [8][8]bool // by from, to
+	dup    int        // one message in dup is duplicated, 0: none
+	drop   int
+	fifo   bool // messages of one link stay in order
+}
+
+type op struct {
+	weight int
+	run    func(h *history)
+}
+
+// RunHistory lets chance drive a cluster for a number of steps, with crashes,
+// slow disks and a bad network, and checks everything after each. Then faults
+// end, and the cluster must elect a leader, commit, and become equal everywhere.
+func RunHistory(pick Chooser, steps int, trace io.Writer) (Report, error) {
+	h := &history{pick: pick}
+	h.draw(trace)
+	for h.report.Steps = 0; h.report.Steps < steps && h.c.err == nil; h.report.Steps++ {
+		h.step()
+	}
+	if h.c.err == nil {
+		h.converge()
+	}
+	h.report.Elections, h.report.Lost = h.c.Stats()
+	h.report.Committed = len(h.c.Committed())
+	return h.report, h.c.err
+}
+
+func (h *history) draw(trace io.Writer) {
+	pick := h.pick
+	one := func(v ...int) int { return v[pick(len(v))] }
+	h.report.Nodes = one(3, 3, 3, 5, 1, 2)
+	h.dup, h.drop, h.fifo = one(0, 20, 3), one(0, 0, 50, 8), pick(2) == 0
+	h.c = New(Options{
+		Nodes: h.report.Nodes, Seed: uint64(pick(1 << 16)), Trace: trace,
+		Raft: raft.Options{
+			ElectionTicks: one(4, 8), HeartbeatTicks: one(1, 2), MaxMessageBytes: one(1, 8, 1000),
+			MaxInflightMessages: one(1, 2, 4), MaxInflightBytes: one(4, 1000), MaxUncommittedBytes: one(20, 1000),
+			Priority: one(0, 0, 1, -1),
+		},
+	})
+	auto := pick(3) == 0
+	for _, n := range h.c.Nodes {
+		n.AutoDisk = auto
+	}
+	h.c.Cut = func(e *Envelope) bool { return h.cut[e.From][e.To] }
+	h.ops = []op{
+		{one(20, 60), (*history).deliver},
+		{one(5, 15), (*history).tick},
+		{one(4, 30), func(h *history) { h.any().Journal() }},
+		{one(4, 30), func(h *history) { h.any().Write() }},
+		{one(2, 10), (*history).propose},
+		{one(0, 0, 1, 3), (*history).crash},
+		{3, (*history).restart},
+		{one(0, 2), (*history).read},
+		{one(0, 0, 1), (*history).transfer},
+		{one(0, 1), func(h *history) { h.c.Campaign(h.any().ID) }},
+		{one(0, 1), (*history).sent},
+		{one(0, 0, 1), (*history).isolate},
+		{one(0, 0, 1), (*history).cutLink},
+		{one(1, 3), func(h *history) { clear(h.cut[:]) }},
+		{one(0, 0, 1), (*history).fault},
+		{one(0, 1), (*history).powerLoss},
+	}
+	h.ops[15].weight = min(h.ops[15].weight, h.ops[5].weight)
+	for _, o := range h.ops {
+		h.total += o.weight
+	}
+}
+
+func (h *history) step() {
+	x := h.pick(h.total)
+	for _, o := range h.ops {
+		if x -= o.weight; x < 0 {
+			o.run(h)
+			break
+		}
+	}
+	const netMax = 300
+	for len(h.c.Net) > netMax {
+		h.c.Net = h.c.Net[1:]
+	}
+}
+
+func (h *history) any() *Node { return h.c.Nodes[h.pick(len(h.c.Nodes))] }
+
+// leading returns a node that believes it leads, or any.
+func (h *history) leading() *Node {
+	from := h.pick(len(h.c.Nodes))
+	for i := range h.c.Nodes {
+		n := h.c.Nodes[(from+i)%len(h.c.Nodes)]
+		if n.Core != nil && n.Core.Status().Role == raft.RoleLeader {
+			return n
+		}
+	}
+	return h.c.Nodes[from]
+}
+
+func (h *history) deliver() {
+	if len(h.c.Net) == 0 {
+		return
+	}
+	i := h.pick(len(h.c.Net))
+	if h.fifo {
+		for k := range i {
+			if e := h.c.Net[k]; e.From == h.c.Net[i].From && e.To == h.c.Net[i].To {
+				i = k
+				break
+			}
+		}
+	}
+	e := h.c.Net[i]
+	if h.dup == 0 || h.pick(h.dup) > 0 {
+		h.c.Net = append(h.c.Net[:i:i], h.c.Net[i+1:]...)
+	}
+	if h.drop > 0 && h.pick(h.drop) == 0 {
+		h.c.tracef("dropped: %v\n", e.Message)
+		return
+	}
+	h.c.Hand(e)
+}
+
+func (h *history) tick() {
+	n := h.any()
+	h.c.tracef("tick %d\n", n.ID)
+	h.c.Tick(n.ID, 1)
+}
+
+func (h *history) propose() {
+	data := make([]string, 1+h.pick(3))
+	for i := range data {
+		h.data++
+		data[i] = fmt.Sprintf("v%d", h.data)
+	}
+	n := h.leading()
+	h.c.tracef("propose %d %v\n", n.ID, data)
+	_, _ = h.c.Propose(n.ID, data...) // a refusal is an answer
+}
+
+func (h *history) crash() { h.crashNode(h.any()) }
+
+func (h *history) crashNode(n *Node) {
+	if n.Core == nil {
+		return
+	}
+	for range h.pick(4) {
+		n.JournalSilently()
+	}
+	for range h.pick(4) {
+		n.WriteSilently()
+	}
+	n.Crash(h.pick(3))
+	h.report.Crashes++
+}
+
+func (h *history) powerLoss() {
+	if h.pick(4) > 0 {
+		return
+	}
+	for _, n := range h.c.Nodes {
+		h.crashNode(n)
+	}
+}
+
+func (h *history) restart() {
+	if n := h.any(); n.Core == nil {
+		h.start(n)
+	}
+}
+
+func (h *history) start(n *Node) {
+	commit := raft.Index(0)
+	if h.pick(2) == 0 {
+		commit = n.Commit // a mark in the frames
+	}
+	h.c.tracef("start %d with commit %d\n", n.ID, commit)
+	n.Start(commit)
+}
+
+func (h *history) read() {
+	if _, err := h.c.Read(h.leading().ID); err == nil {
+		h.report.Reads++
+	}
+}
+
+func (h *history) transfer() {
+	_ = h.c.Transfer(h.leading().ID, raft.ReplicaID(h.pick(len(h.c.Nodes)+1)))
+}
+
+func (h *history) sent() {
+	n := h.leading()
+	to, ok := h.any().ID, h.pick(2) == 0
+	n.do(func() { n.Core.Sent(to, ok) })
+}
+
+func (h *history) isolate() {
+	n := h.any()
+	for i := range h.cut {
+		h.cut[n.ID][i], h.cut[i][n.ID] = true, true
+	}
+}
+
+func (h *history) cutLink() { h.cut[h.any().ID][h.any().ID] = true }
+
+// fault fails a node's disk: whatever was on its way is not done.
+func (h *history) fault() {
+	n := h.any()
+	if n.Core == nil || h.pick(3) > 0 {
+		return
+	}
+	n.do(func() { n.Core.Faulted(nil) })
+	n.Flush() // a later sync that succeeds must not count
+	h.crashNode(n)
+}
+
+// converge ends all faults. Within a bounded time there is a leader, what it
+// commits is everywhere, and the logs are equal.
+func (h *history) converge() {
+	h.c.tracef("faults end\n")
+	clear(h.cut[:])
+	for _, n := range h.c.Nodes {
+		if n.Core == nil {
+			h.start(n)
+		}
+		n.AutoDisk = true
+		n.Flush()
+	}
+	h.c.Stabilize()
+	if h.c.WaitLeader(2000) == 0 {
+		h.c.failf("no leader whom all follow, long after all faults ended")
+		return
+	}
+	const ticksMax = 500
+	proposed := false
+	for range ticksMax {
+		if id := h.c.Leader(); id != 0 && !proposed {
+			_, err := h.c.Propose(id, "last")
+			proposed = err == nil
+		}
+		h.c.TickAll()
+		if h.c.err != nil || proposed && h.equal() {
+			return
+		}
+	}
+	h.c.failf("the logs are not equal long after all faults ended: %v", h.c.Nodes)
+}
+
+func (h *history) equal() bool {
+	for _, n := range h.c.Nodes {
+		if len(n.Log) != len(h.c.Committed()) || int(n.Commit) != len(n.Log) {
+			return false
+		}
+	}
+	return true
+}

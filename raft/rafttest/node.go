@@ -1,0 +1,246 @@
+package rafttest
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/logq/logq/raft"
+)
+
+// Node is one replica with its disk, through all its lives.
+type Node struct {
+	ID raft.ReplicaID
+	// Core is nil while the node is down.
+	Core *raft.Core
+	// AutoDisk does disk work as soon as it is asked for.
+	AutoDisk bool
+	// Log is the log in memory; index 1 is Log[0].
+	Log []Entry
+	// Commit is the highest commit index that was handed out in this life.
+	Commit raft.Index
+	// Reads are the outcomes of reads by id, Lost what was reported as lost.
+	Reads map[uint64]raft.ReadResult
+	Lost  []raft.LostRange
+	// Lives counts starts.
+	Lives int
+	// Seed and LastSize shape the next life and the answers of Fit.
+	Seed uint64
+
+	c    *Cluster
+	disk disk
+	next []string // data of the proposals whose Ready is due
+	took []Entry  // entries of the message being stepped
+	lo   raft.Index
+}
+
+// Fit implements raft.Log: an entry counts the length of its data plus one.
+func (n *Node) Fit(lo, hi raft.Index, maxBytes int) (end raft.Index, bytes int) {
+	if lo >= hi || hi > raft.Index(len(n.Log))+1 {
+		n.c.failf("node %d is asked how much of [%d, %d) fits, its log ends at %d", n.ID, lo, hi, len(n.Log))
+		return lo, 0
+	}
+	for end = lo; end < hi; end++ {
+		size := SizeOf(n.Log[end-1])
+		if end > lo && bytes+size > maxBytes {
+			break
+		}
+		bytes += size
+	}
+	return end, bytes
+}
+
+// SizeOf is what an entry counts in Fit and Propose.
+func SizeOf(e Entry) int { return len(e.Data) + 1 }
+
+// Start boots the node from its disk. commit is the commit index that the log
+// remembers, 0 for none.
+func (n *Node) Start(commit raft.Index) {
+	o := n.c.o.Raft
+	o.ID, o.Voters, o.Seed = n.ID, n.c.voters, n.Seed+uint64(n.Lives)
+	state := n.disk.state(commit)
+	n.Lives++
+	n.Log = slices.Clone(n.disk.log)
+	n.Commit = state.Commit
+	n.Reads, n.next, n.took = make(map[uint64]raft.ReadResult), nil, nil
+	core, err := raft.New(o, n, n.disk.hard, state)
+	if err != nil {
+		n.c.failf("node %d doesn't start: %v", n.ID, err)
+		return
+	}
+	n.Core = core
+	n.c.check.started(n)
+	n.pump()
+}
+
+// Crash stops the node and loses what its files have not done. Of the work that
+// the log was doing, the truncation and torn entries survive.
+func (n *Node) Crash(torn int) {
+	n.Core = nil
+	n.disk.crash(torn)
+	n.c.tracef("%d crashes: hard state term=%d vote=%d, log of %d\n", n.ID, n.disk.hard.Term, n.disk.hard.Vote, len(n.disk.log))
+}
+
+// Journal lets the journal do one piece of work and reports to the core what
+// both files have done. It returns false if no work waits.
+func (n *Node) Journal() bool { return n.diskStep(n.disk.stepJournal) }
+
+// Write does so for the log.
+func (n *Node) Write() bool { return n.diskStep(n.disk.stepLog) }
+
+// JournalSilently and WriteSilently do the work without telling the core, as
+// when a crash comes before the completion does.
+func (n *Node) JournalSilently() bool { return n.disk.stepJournal() }
+
+// WriteSilently does one piece of the log's work; see JournalSilently.
+func (n *Node) WriteSilently() bool { return n.disk.stepLog() }
+
+// Flush lets both files do all that waits.
+func (n *Node) Flush() {
+	for n.Journal() || n.Write() {
+	}
+}
+
+// Writes returns how much disk work is not finished.
+func (n *Node) Writes() int { return len(n.disk.queue) }
+
+// Durable returns the log on disk and the hard state there.
+func (n *Node) Durable() ([]Entry, raft.HardState) { return n.disk.log, n.disk.hard }
+
+// Wipe shortens the log on the disk of a stopped node, as bit rot might.
+func (n *Node) Wipe(keep int) { n.disk.log = n.disk.log[:min(keep, len(n.disk.log))] }
+
+func (n *Node) diskStep(step func() bool) bool {
+	if !step() {
+		return false
+	}
+	if w := n.disk.done(); w != 0 && n.Core != nil {
+		n.do(func() { n.Core.Persisted(w) })
+	}
+	return true
+}
+
+// do runs one input of the core, and then carries out what the core wants.
+func (n *Node) do(input func()) {
+	if n.c.err != nil || n.Core == nil {
+		return
+	}
+	if n.c.guard(n, input) {
+		n.pump()
+	}
+}
+
+// pump carries out Readys until there is nothing to do.
+func (n *Node) pump() {
+	for n.c.err == nil && n.Core.Pending() {
+		var r raft.Ready
+		if !n.c.guard(n, func() { r = n.Core.Ready() }) {
+			return
+		}
+		n.carryOut(&r)
+		n.c.check.stepped(n)
+	}
+	if n.AutoDisk && n.c.err == nil && n.Writes() > 0 {
+		n.Flush()
+	}
+}
+
+func (n *Node) carryOut(r *raft.Ready) {
+	n.c.traceReady(n, r)
+	w := write{n: r.N, save: r.SaveHard, hard: r.Hard, truncate: r.Truncate, lo: r.Append.Lo}
+	if r.Truncate != 0 {
+		n.c.check.truncated(n, r.Truncate)
+		n.Log = n.Log[:r.Truncate-1]
+	}
+	if r.Append.Lo < r.Append.Hi {
+		w.entries = n.entries(&r.Append)
+		n.c.check.appended(n, r.Append.Lo, w.entries)
+		n.Log = append(n.Log, w.entries...)
+	}
+	if r.N != 0 {
+		n.disk.push(w)
+	}
+	if r.Commit != 0 {
+		n.c.check.committed(n, r.Commit)
+		n.Commit = r.Commit
+	}
+	for i := range r.Send {
+		m := &r.Send[i]
+		n.c.check.sent(n, m)
+		e := Envelope{Message: *m}
+		if m.Entries() > 0 {
+			if m.Hi > raft.Index(len(n.Log))+1 {
+				n.c.failf("node %d sends [%d, %d), its log ends at %d", n.ID, m.Lo, m.Hi, len(n.Log))
+				return
+			}
+			e.Entries = slices.Clone(n.Log[m.Lo-1 : m.Hi-1])
+		}
+		n.c.post(e)
+	}
+	for _, res := range r.Reads {
+		n.c.check.read(n, res)
+		n.Reads[res.ID] = res
+	}
+	for _, l := range r.Lost {
+		n.c.check.lost(n, l)
+		n.Lost = append(n.Lost, l)
+	}
+}
+
+// entries returns the bytes that belong to a range to append, from where a
+// driver takes them: nowhere for a no-op, else the stepped message or the
+// proposals.
+func (n *Node) entries(e *raft.Entries) []Entry {
+	count := int(e.Hi - e.Lo)
+	switch {
+	case e.Lo != raft.Index(len(n.Log))+1:
+		n.c.failf("node %d is told to append [%d, %d) to a log that ends at %d", n.ID, e.Lo, e.Hi, len(n.Log))
+		return nil
+	case e.Kind == raft.KindNoOp:
+		return []Entry{{Term: e.Term, Kind: raft.KindNoOp}}
+	case n.took != nil:
+		if e.Lo < n.lo || int(e.Hi-n.lo) > len(n.took) {
+			n.c.failf("node %d is told to append [%d, %d) of a message with %d entries from %d", n.ID, e.Lo, e.Hi, len(n.took), n.lo)
+			return nil
+		}
+		return slices.Clone(n.took[e.Lo-n.lo : e.Hi-n.lo])
+	}
+	if len(n.next) < count {
+		n.c.failf("node %d is told to append %d entries, %d were proposed", n.ID, count, len(n.next))
+		return nil
+	}
+	out := make([]Entry, count)
+	for i := range out {
+		out[i] = Entry{Term: e.Term, Kind: raft.KindData, Data: n.next[i]}
+	}
+	n.next = n.next[count:]
+	return out
+}
+
+// Step delivers a message.
+func (n *Node) Step(e Envelope) (err error) {
+	n.do(func() {
+		n.took, n.lo = e.Entries, e.Lo
+		err = n.Core.Step(&e.Message)
+	})
+	n.took = nil
+	return err
+}
+
+// String returns a line of state for traces.
+func (n *Node) String() string {
+	if n.Core == nil {
+		return fmt.Sprintf("%d: down", n.ID)
+	}
+	s := n.Core.Status()
+	line := fmt.Sprintf("%d: %v term=%d vote=%d leader=%d last=%d/%d durable=%d commit=%d", n.ID, s.Role, s.Term, s.Vote, s.Leader, s.LastTerm, s.Last, s.Durable, s.Commit)
+	if s.Serving {
+		line += " serving"
+	}
+	if s.Transferring != 0 {
+		line += fmt.Sprintf(" transferring to %d", s.Transferring)
+	}
+	if s.Faulted != nil {
+		line += " faulted"
+	}
+	return line
+}
