@@ -5,56 +5,65 @@ import (
 	"time"
 
 	"github.com/logq/logq/internal/protocol"
+	"github.com/logq/logq/record"
 )
 
-// Group is a partition's replica on this broker, as the service needs it. Every error that a Group returns is a
+// Group is a partition's replica on this broker, as the service needs it. Every error that a Group gives is a
 // *[protocol.Error] with the right outcome; [NewHost] adapts the production host so.
 type Group interface {
 	// Append hands a batch to the replica, which must lead in the given term (0 = any). The callee owns the batch until
 	// done is called, exactly once, from a goroutine that must not be blocked.
-	Append(batch []byte, term uint64, deadline time.Time, done func(AppendResult))
+	Append(batch record.Batch, term uint64, deadline time.Time, done func(AppendResult))
 	// Read appends whole committed batches from the offset on to dst, at least one if there is any; it may touch the disk.
-	Read(dst []byte, from int64, maxBytes int) (ReadResult, error)
+	// An offset outside the log is no error: the result then has no batches, and its bounds tell.
+	Read(dst []byte, from record.Offset, maxBytes int) (ReadResult, error)
 	// WaitFor returns a channel that is closed once the high watermark is above from, or leadership changes, or the group
-	// stops.
-	WaitFor(from int64) <-chan struct{}
+	// stops. It may be closed early: look again.
+	WaitFor(from record.Offset) <-chan struct{}
 	// Latest confirms the high watermark with a majority and hands it to done, from a goroutine that must not be blocked.
-	Latest(done func(int64, error))
+	Latest(done func(record.Offset, error))
 	// OffsetForTime finds the first committed record at or after a time in milliseconds; it may touch the disk.
-	OffsetForTime(timestampMs int64) (at int64, recordMs int64, found bool, err error)
-	// Status is a snapshot and never blocks.
+	OffsetForTime(timestampMs int64) (at record.Offset, recordMs int64, found bool, err error)
+	// Leader tells who leads, cheaply.
+	Leader() LeaderStatus
+	// Status is a full snapshot; like Leader it never blocks.
 	Status() GroupStatus
 }
 
 // AppendResult is the end of an append.
 type AppendResult struct {
-	Base, Last int64
+	Base, Last record.Offset
 	Term       uint64
 	Err        error // nil = durable on a majority
 }
 
 // ReadResult is what a read found.
 type ReadResult struct {
-	Batches       []byte // dst, extended
-	Next          int64  // where to read on
-	HighWatermark int64
-	LogStart      int64
+	Batches       []byte        // dst, extended
+	Next          record.Offset // where to read on
+	HighWatermark record.Offset
+	LogStart      record.Offset
 	Term          uint64
+}
+
+// LeaderStatus is who leads a group, as this broker's replica knows it.
+type LeaderStatus struct {
+	Leader  protocol.BrokerID // 0 = not known
+	Term    uint64
+	Serving bool  // this replica leads, and the no-op of its term is committed
+	Err     error // the replica is out of service
 }
 
 // GroupStatus is a snapshot of a replica.
 type GroupStatus struct {
-	Leader        protocol.BrokerID // 0 = not known
-	Term          uint64
-	Serving       bool // it leads, and the no-op of its term is committed
-	HighWatermark int64
-	LogStart      int64
-	Commit        uint64 // Raft index of the last committed entry
-	Peers         []PeerProgress
-	Err           error // the replica is parked
+	LeaderStatus
+	HighWatermark record.Offset
+	LogStart      record.Offset
+	Commit        uint64         // Raft index of the last committed entry
+	Peers         []PeerProgress // all voters; on the leader only
 }
 
-// PeerProgress is how far a replica's log is known to match the leader's; only a leader knows.
+// PeerProgress is how far a replica's log is known to match the leader's.
 type PeerProgress struct {
 	Broker protocol.BrokerID
 	Match  uint64 // Raft index
@@ -72,6 +81,8 @@ type Spec struct {
 
 // Host opens and removes the replicas of this broker.
 type Host interface {
+	// Open creates the replica or opens what is there. An error with [protocol.StorageError] that is not retriable will not
+	// go away by itself.
 	Open(ctx context.Context, spec Spec) (Group, error)
 	// Remove stops the replica if it runs and deletes its data. Removing what does not exist is no error.
 	Remove(ctx context.Context, spec Spec) error
@@ -79,14 +90,14 @@ type Host interface {
 
 // Peers reaches the other brokers.
 type Peers interface {
-	// Request sends a forwarded request and waits for the reply. The error is an [UnsentError] when the request definitely
-	// has not left this broker; any other error means that it may have been carried out.
+	// Request sends a forwarded request and waits for the reply. When the request definitely has not left this broker,
+	// errors.As finds an [UnsentError] in the error; any other error means that it may have been carried out.
 	Request(ctx context.Context, to protocol.BrokerID, body []byte) ([]byte, error)
 	// Gossip sends without an answer and never blocks; false = dropped.
 	Gossip(to protocol.BrokerID, body []byte) bool
 }
 
-// UnsentError is what errors.As must find in an error of [Peers.Request] when the request never left this broker.
+// UnsentError marks the errors of [Peers.Request] after which the request cannot have been carried out.
 type UnsentError interface {
 	error
 	// Unsent reports that the request was not sent, not even in part.

@@ -2,69 +2,162 @@ package service
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
-	"time"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sync/semaphore"
 
 	"github.com/logq/logq/internal/protocol"
+	"github.com/logq/logq/record"
 )
 
-// Options configures a [Service]. Zero values stand for the defaults named.
-type Options struct {
-	ID        protocol.BrokerID   // this broker, required
-	Brokers   []protocol.BrokerID // every broker of the cluster, this one included: the replicas of the metadata; empty = this one alone
-	ClusterID string              // id to give a new cluster; empty = random
-	Host      Host                // required
-	Peers     Peers               // required if there are other brokers
-	Logger    *slog.Logger        // nil = none
+// Service carries out requests. Make one with [New].
+type Service struct {
+	opts Options
+	id   protocol.BrokerID
+	log  *slog.Logger
+	self protocol.BrokerInfo // set by Start
 
-	InflightBytes          int64         // appends under way on the broker, bytes; default 256 MiB
-	PartitionInflightBytes int64         // appends under way in a partition, bytes; default 32 MiB
-	FetchBytes             int64         // bytes of fetch replies being made; default 256 MiB
-	MaxFetches             int           // fetches under way or waiting; default 4096
-	MaxForwards            int           // requests forwarded or waiting for a leader; default 1024
-	MaxAdmin               int           // metadata and admin requests under way; default 256
-	GossipInterval         time.Duration // default 500 ms
-	AliveTimeout           time.Duration // a broker that was not heard of for so long is not alive; default 4 gossip intervals
-	DefaultDeadline        time.Duration // of requests that name none; default protocol.DefaultDeadlineMs
+	ctx    context.Context // ends with the service
+	cancel context.CancelFunc
+	tasks  tasks
+	gate   gate
+
+	table      atomic.Pointer[table] // nil until Start
+	meta       *partition            // of the metadata
+	fold       *fold
+	changes    broadcast // leadership, liveness, metadata or a replica has changed
+	neighbours *neighbours
+	sync       metaSync
+	placing    chan struct{} // holds a token while a topic is being placed
+
+	inflight   budget // bytes of appends
+	fetches    budget // fetches and offset requests
+	forwards   budget // requests forwarded or waiting
+	admin      budget
+	fetchBytes *semaphore.Weighted
+	repliers   repliers
+
+	plain, compressed sync.Pool // of *record.Builder
+	decoders          sync.Pool // of *record.Decoder
+	stats             counters
 }
 
-// Service carries out requests. Make one with [New].
-type Service struct{ opts Options }
+// New checks the options and makes a service that is not started. It has no side effects. The error names every fault.
+func New(o Options) (*Service, error) {
+	o.Brokers = slices.Clone(o.Brokers)
+	if err := o.complete(); err != nil {
+		return nil, fmt.Errorf("service: %w", err)
+	}
+	s := &Service{
+		opts: o, id: o.ID, log: o.Logger.With("broker", o.ID), neighbours: newNeighbours(&o),
+		placing: make(chan struct{}, 1), fetchBytes: semaphore.NewWeighted(o.FetchBytes),
+		gate: gate{empty: make(chan struct{}, 1)},
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.gate.shut.Store(true)
+	s.inflight.limit, s.fetches.limit = o.InflightBytes, int64(o.MaxFetches)
+	s.forwards.limit, s.admin.limit = int64(o.MaxForwards), int64(o.MaxAdmin)
+	s.plain.New = func() any { return record.NewBuilder(builderOptions(record.None)) }
+	s.compressed.New = func() any { return record.NewBuilder(builderOptions(record.Zstd)) }
+	s.decoders.New = func() any { return record.NewDecoder(record.DecoderOptions{}) }
+	s.meta = s.newMetaPartition()
+	s.fold = newFold(s)
+	return s, nil
+}
 
-// New checks the options and makes a service that is not started. It has no side effects.
-func New(o Options) (*Service, error) { return &Service{opts: o}, nil }
+func builderOptions(codec record.Codec) record.BuilderOptions {
+	return record.BuilderOptions{Codec: codec, ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1}
+}
 
 // Start opens the metadata group and starts the service's goroutines. Self is what other brokers and clients shall know of
-// this one; its listeners are open, so that addresses are final. Start returns at once: use [Service.Ready] to see whether
-// the broker has joined. The context bounds the start only.
-func (s *Service) Start(ctx context.Context, self protocol.BrokerInfo) error { return nil }
-
-// Close stops taking requests, waits until the ones under way have their reply, and stops all goroutines. When ctx ends
-// first, what is under way is answered as unknown. The host and the peers must still run.
-func (s *Service) Close(ctx context.Context) error { return nil }
-
-// Handle carries out a request of a client. It never blocks. It owns req, Body included, from the call on. Reply is called
-// exactly once, from any goroutine (maybe before Handle returns), and owns the response.
-func (s *Service) Handle(ctx context.Context, req *protocol.Request, reply func(*protocol.Response)) {
-	reply(protocol.ErrorResponse(protocol.Errorf(protocol.BrokerNotAvailable, "broker %d is starting", s.opts.ID)))
+// this one; its listeners are open, so that addresses are final. Start returns once requests are answered, which is before
+// the broker has joined: see [Service.Ready]. Ctx bounds the start only. A service that failed to start must be closed too.
+func (s *Service) Start(ctx context.Context, self protocol.BrokerInfo) error {
+	self.ID, self.Alive = s.id, true
+	s.self = self
+	g, err := s.opts.Host.Open(ctx, s.meta.spec())
+	if err != nil {
+		return fmt.Errorf("service: open the metadata: %w", err)
+	}
+	s.meta.group.Store(&openGroup{g})
+	s.table.Store(s.newTable(nil, s.fold.state.Snapshot()))
+	s.repliers.start(s.opts.Repliers)
+	r := &reconciler{s: s, retry: map[*partition]*attempt{}}
+	for _, loop := range []func(context.Context){
+		func(ctx context.Context) { s.fold.run(ctx, g) }, r.run, s.poll, s.initialise, s.register,
+	} {
+		s.tasks.start(func() { loop(s.ctx) })
+	}
+	s.gate.shut.Store(false)
+	return nil
 }
 
-// HandleForwarded carries out a request that another broker has forwarded; it fits the peer transport's handler. It never
-// blocks and owns body.
-func (s *Service) HandleForwarded(ctx context.Context, from protocol.BrokerID, body []byte, reply func([]byte)) {
-	reply(protocol.ErrorResponse(protocol.Errorf(protocol.BrokerNotAvailable, "broker %d is starting", s.opts.ID)).AppendTo(nil))
+// Close stops taking requests, waits until the ones under way are answered, and ends the service's goroutines. When ctx ends
+// first, requests that wait are refused, and appends that the host still has are answered when the host closes. The host and
+// the peers must run until Close returns. Further calls do nothing.
+func (s *Service) Close(ctx context.Context) error {
+	s.gate.shut.Store(true)
+	if s.table.Load() == nil {
+		s.cancel()
+		s.tasks.close()
+		return nil
+	}
+	if ctx.Err() == nil && s.ctx.Err() == nil {
+		s.tell(true)
+	}
+	err := s.gate.close(ctx)
+	s.cancel()
+	s.tasks.close()
+	s.repliers.close()
+	if err != nil {
+		return fmt.Errorf("service: %d requests were not answered in time: %w", s.gate.n.Load(), err)
+	}
+	return nil
 }
-
-// HandleGossip takes in what another broker says of itself. It does not keep body.
-func (s *Service) HandleGossip(from protocol.BrokerID, body []byte) {}
 
 // ClusterID returns the id of the cluster, "" until it is known.
-func (s *Service) ClusterID() string { return "" }
+func (s *Service) ClusterID() string {
+	if t := s.table.Load(); t != nil {
+		return t.snap.ClusterID()
+	}
+	return ""
+}
 
-// Ready returns nil once the broker can serve: it is registered, a controller is known, and its replicas are open. The error
-// says what is missing.
+// Ready returns nil once the broker can serve: a controller is known, the broker is registered, and its replicas are open.
+// The error says what is missing, all of it.
 func (s *Service) Ready() error {
-	return protocol.Errorf(protocol.BrokerNotAvailable, "broker %d is starting", s.opts.ID)
+	t := s.table.Load()
+	if t == nil || s.gate.shut.Load() {
+		return s.closedError()
+	}
+	if err := s.fold.err(); err != nil {
+		return err
+	}
+	var missing []string
+	if s.controller() == 0 {
+		missing = append(missing, "no controller is known: "+s.notController().Message)
+	}
+	if !s.registered() {
+		missing = append(missing, "the broker is not registered with the cluster yet")
+	}
+	closed := 0
+	for _, p := range t.local {
+		if p.opened() == nil {
+			closed++
+		}
+	}
+	if closed > 0 {
+		missing = append(missing, fmt.Sprintf("%d of %d replicas are not open", closed, len(t.local)))
+	}
+	if len(missing) > 0 {
+		return protocol.Errorf(protocol.BrokerNotAvailable, "broker %d: %s", s.id, strings.Join(missing, "; "))
+	}
+	return nil
 }
 
 // Binding is a NATS subject whose messages are stored in a topic.
@@ -73,11 +166,18 @@ type Binding struct {
 	Topic   string
 }
 
-// Bindings returns the bound subjects, ordered by subject, and a channel that is closed when they may have changed.
-func (s *Service) Bindings() ([]Binding, <-chan struct{}) { return nil, nil }
-
-// Stats is a snapshot of the service's counters and gauges.
-type Stats struct{}
-
-// Stats returns the counters and gauges; it may be called at any time and is cheap.
-func (s *Service) Stats() Stats { return Stats{} }
+// Bindings returns the bound subjects, ordered by topic, and a channel that is closed when they may have changed.
+func (s *Service) Bindings() ([]Binding, <-chan struct{}) {
+	changed := s.changes.wait()
+	t := s.table.Load()
+	if t == nil {
+		return nil, changed
+	}
+	var out []Binding
+	for _, mt := range t.snap.Topics() {
+		if mt.Bind != "" {
+			out = append(out, Binding{Subject: mt.Bind, Topic: mt.Name})
+		}
+	}
+	return out, changed
+}

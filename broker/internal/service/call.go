@@ -1,0 +1,95 @@
+package service
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/logq/logq/internal/protocol"
+	"github.com/logq/logq/record"
+)
+
+// call is one request under way. It belongs to one goroutine at a time; handing it on (to the host, to a gather, to a
+// goroutine of its own) hands over everything in it.
+type call struct {
+	s        *Service
+	ctx      context.Context // the listener's
+	req      *protocol.Request
+	from     protocol.BrokerID // who forwarded it, 0 = a client
+	started  time.Time
+	deadline time.Time
+	reply    func(*protocol.Response)
+	answered atomic.Bool
+
+	batch   record.Batch // produce: the one batch, checked
+	charged int64        // bytes in the budgets
+	part    *partition   // whose budget holds them too
+	tries   int          // attempts at a leader
+}
+
+// finish answers the call and gives back what it holds. Only the first answer counts.
+func (c *call) finish(r *protocol.Response) {
+	if !c.answered.CompareAndSwap(false, true) {
+		return
+	}
+	c.s.refund(c)
+	c.s.stats.answered(c.req.Op, r.Err, time.Since(c.started))
+	c.reply(r)
+	c.s.gate.leave()
+}
+
+func (c *call) fail(err *protocol.Error) { c.finish(&protocol.Response{Err: err}) }
+
+// context returns a context that ends with the call's deadline, its listener's context, or the service.
+func (c *call) context() (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithDeadline(c.ctx, c.deadline)
+	stop := context.AfterFunc(c.s.ctx, cancel)
+	return ctx, func() { stop(); cancel() }
+}
+
+// expired returns the refusal of a call that is past its deadline and has not been carried out, nil if there is time.
+func (c *call) expired(now time.Time) *protocol.Error {
+	if c.ctx.Err() == nil && now.Before(c.deadline) {
+		return nil
+	}
+	return protocol.Errorf(protocol.RequestTimedOut, "%s: the deadline of %v passed before the broker could carry it out; nothing was done",
+		c.req.Op, c.deadline.Sub(c.started).Round(time.Millisecond)).WithOutcome(protocol.NotWritten)
+}
+
+// gate counts the calls under way and can be shut.
+type gate struct {
+	n     atomic.Int64
+	shut  atomic.Bool
+	empty chan struct{} // gets a token when the last call leaves a shut gate
+}
+
+func (g *gate) enter() bool {
+	g.n.Add(1)
+	if g.shut.Load() {
+		g.leave()
+		return false
+	}
+	return true
+}
+
+func (g *gate) leave() {
+	if g.n.Add(-1) == 0 && g.shut.Load() {
+		select {
+		case g.empty <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// close shuts the gate and waits until the last call has left, or ctx ends.
+func (g *gate) close(ctx context.Context) error {
+	g.shut.Store(true)
+	for g.n.Load() != 0 {
+		select {
+		case <-g.empty:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}

@@ -1,0 +1,102 @@
+package service
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/logq/logq/internal/protocol"
+)
+
+// metadata answers who is there and who leads what.
+func (s *Service) metadata(ctx context.Context, c *call) *protocol.Response {
+	var req protocol.MetaRequest
+	if e := decodeJSON(c.req, &req); e != nil {
+		return &protocol.Response{Err: e}
+	}
+	t := s.table.Load()
+	if slices.ContainsFunc(req.Topics, func(name string) bool { return t.topics[name] == nil }) {
+		s.refresh(ctx) // it may have been created through another broker a moment ago
+		t = s.table.Load()
+	}
+	reply := protocol.MetaReply{ClusterID: t.snap.ClusterID(), Controller: s.controller(), Brokers: []protocol.BrokerInfo{}, Topics: []protocol.TopicInfo{}}
+	for _, id := range s.brokerIDs(t) {
+		if info := s.infoOf(id); info.URL != "" {
+			reply.Brokers = append(reply.Brokers, info)
+		}
+	}
+	if len(req.Topics) == 0 {
+		for _, mt := range t.snap.Topics() {
+			reply.Topics = append(reply.Topics, s.topicInfo(t.topics[mt.Name]))
+		}
+	}
+	for _, name := range req.Topics {
+		if topic := t.topics[name]; topic != nil {
+			reply.Topics = append(reply.Topics, s.topicInfo(topic))
+			continue
+		}
+		e := checkName(name)
+		if e == nil {
+			e = protocol.Errorf(protocol.UnknownTopicOrPartition, "topic %q does not exist", name)
+		}
+		reply.Topics = append(reply.Topics, protocol.TopicInfo{Name: name, Partitions: []protocol.PartitionInfo{}, Error: e})
+	}
+	return jsonResponse(reply)
+}
+
+// brokerIDs returns all brokers that are configured or registered, in order.
+func (s *Service) brokerIDs(t *table) []protocol.BrokerID {
+	ids := map[protocol.BrokerID]bool{}
+	for _, id := range s.opts.Brokers {
+		ids[id] = true
+	}
+	for _, b := range t.snap.Brokers() {
+		ids[b.ID] = true
+	}
+	return slices.Sorted(maps.Keys(ids))
+}
+
+// clusterStatus answers how the cluster is, as this broker sees it from the others' gossip.
+func (s *Service) clusterStatus() *protocol.Response {
+	t := s.table.Load()
+	reply := protocol.ClusterStatusReply{
+		ClusterID: t.snap.ClusterID(), Controller: s.controller(), Partitions: t.snap.PartitionCount(),
+		Brokers: []protocol.BrokerStatus{}, UnderReplicated: []protocol.PartitionRef{}, Leaderless: []protocol.PartitionRef{},
+	}
+	ledBy, replicas := map[protocol.BrokerID]int{}, map[protocol.BrokerID]int{}
+	for _, mt := range t.snap.Topics() {
+		for _, p := range t.topics[mt.Name].parts {
+			l, ref := s.leaderOf(p), protocol.PartitionRef{Topic: p.name, Partition: p.id}
+			ledBy[l.broker]++
+			for _, b := range p.brokers {
+				replicas[b]++
+			}
+			if l.broker == 0 {
+				reply.Leaderless = append(reply.Leaderless, ref)
+			}
+			if s.underReplicated(p, l) {
+				reply.UnderReplicated = append(reply.UnderReplicated, ref)
+			}
+		}
+	}
+	for _, id := range s.brokerIDs(t) {
+		reply.Brokers = append(reply.Brokers, protocol.BrokerStatus{BrokerInfo: s.infoOf(id), PartitionsLed: ledBy[id], Replicas: replicas[id]})
+	}
+	return jsonResponse(reply)
+}
+
+// underReplicated reports whether a replica of the partition is on a broker that is not alive, or lags behind its leader.
+func (s *Service) underReplicated(p *partition, l leader) bool {
+	for _, b := range p.brokers {
+		if !s.alive(b) {
+			return true
+		}
+	}
+	var insync []protocol.BrokerID
+	if c := p.claim.Load(); l.group == nil && c != nil && c.broker == l.broker {
+		insync = c.insync
+	} else if in := p.insync.Load(); l.group != nil && in != nil {
+		insync = *in
+	}
+	return len(insync) > 0 && len(insync) < len(p.brokers)
+}

@@ -1,0 +1,164 @@
+package service
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/logq/logq/internal/protocol"
+)
+
+// neighbour is another configured broker, as its gossip shows it.
+type neighbour struct {
+	id    protocol.BrokerID
+	heard atomic.Int64 // when, in Unix nanoseconds; 0 = never, or it has said that it leaves
+	info  atomic.Pointer[protocol.BrokerInfo]
+
+	// Guarded by neighbours.mu.
+	led      []led // of its last message
+	wasAlive bool
+	strange  bool // it belongs to another cluster; said once
+}
+
+// neighbours are the other configured brokers. The map is immutable.
+type neighbours struct {
+	timeout time.Duration
+	byID    map[protocol.BrokerID]*neighbour
+
+	mu sync.Mutex // orders what gossip changes
+}
+
+func newNeighbours(o *Options) *neighbours {
+	n := &neighbours{timeout: o.AliveTimeout, byID: map[protocol.BrokerID]*neighbour{}}
+	for _, b := range o.Brokers {
+		if b != o.ID {
+			n.byID[b] = &neighbour{id: b}
+		}
+	}
+	return n
+}
+
+func (n *neighbours) alive(id protocol.BrokerID, now time.Time) bool {
+	b := n.byID[id]
+	if b == nil {
+		return false
+	}
+	heard := b.heard.Load()
+	return heard != 0 && now.UnixNano()-heard < int64(n.timeout)
+}
+
+// alive reports whether a broker was heard of lately. This one is always alive.
+func (s *Service) alive(id protocol.BrokerID) bool {
+	return id == s.id || s.neighbours.alive(id, time.Now())
+}
+
+// infoOf returns what is known of a broker: from its own mouth if it has spoken, else what it has registered.
+func (s *Service) infoOf(id protocol.BrokerID) protocol.BrokerInfo {
+	if id == s.id {
+		info := s.self
+		info.Alive = true
+		return info
+	}
+	info := protocol.BrokerInfo{ID: id}
+	n := s.neighbours.byID[id]
+	if b := s.table.Load().snap.Broker(id); b != nil {
+		info = protocol.BrokerInfo{ID: id, URL: b.URL, HTTP: b.HTTP, Peer: b.Peer, Rack: b.Rack}
+	}
+	if n != nil {
+		if own := n.info.Load(); own != nil {
+			info = *own
+		}
+	}
+	info.Alive = s.alive(id)
+	return info
+}
+
+func (s *Service) urlOf(id protocol.BrokerID) string { return s.infoOf(id).URL }
+
+// HandleGossip takes in what another broker says of itself. It does not keep body, and may be called at any time.
+func (s *Service) HandleGossip(from protocol.BrokerID, body []byte) {
+	n := s.neighbours.byID[from]
+	t := s.table.Load()
+	if n == nil || t == nil {
+		return
+	}
+	g, err := decodeGossip(body)
+	if err != nil {
+		s.stats.badGossip.Add(1)
+		s.log.Warn("gossip is ignored", "from", from, "error", err)
+		return
+	}
+	s.neighbours.mu.Lock()
+	defer s.neighbours.mu.Unlock()
+	if own := t.snap.ClusterID(); own != "" && g.clusterID != "" && own != g.clusterID {
+		if !n.strange {
+			n.strange = true
+			s.log.Error("a broker of another cluster is configured as one of ours; correct the peers of one of the two", "broker", from, "its cluster", g.clusterID, "our cluster", own)
+		}
+		return
+	}
+	now := time.Now()
+	news := !s.neighbours.alive(from, now)
+	info := g.self
+	info.ID = from
+	n.info.Store(&info)
+	n.heard.Store(now.UnixNano())
+	if g.leaving {
+		n.heard.Store(0)
+		g.led, news = nil, true
+	}
+	if s.takeClaims(t, n, g.led, now) || news {
+		s.changes.send()
+	}
+}
+
+// takeClaims replaces what a neighbour says that it leads; it reports whether a leadership has changed. The caller holds
+// neighbours.mu.
+func (s *Service) takeClaims(t *table, n *neighbour, all []led, now time.Time) bool {
+	changed := false
+	for i := range all {
+		p := t.groups[all[i].group]
+		if p != nil && s.takeClaim(p, n.id, &all[i], now) {
+			changed = true
+		}
+	}
+	for i := range n.led {
+		p := t.groups[n.led[i].group]
+		if p == nil {
+			continue
+		}
+		if c := p.claim.Load(); c != nil && c.broker == n.id && c.heard != now {
+			p.claim.Store(nil) // it does not lead it any more
+			changed = true
+		}
+	}
+	n.led = all
+	return changed
+}
+
+// takeClaim notes that a broker says it leads p. A claim of a higher term wins; one of a lower term is that of a leader that
+// does not know yet that it was replaced, unless the one that is known has gone silent.
+func (s *Service) takeClaim(p *partition, from protocol.BrokerID, l *led, now time.Time) bool {
+	old := p.claim.Load()
+	if old != nil && old.broker != from && old.term >= l.term && s.neighbours.alive(old.broker, now) {
+		return false
+	}
+	p.claim.Store(&claim{
+		broker: from, term: l.term, highWatermark: int64(l.highWatermark), logStart: int64(l.logStart), insync: l.insync, heard: now,
+	})
+	return old == nil || old.broker != from || old.term != l.term
+}
+
+// reclaim applies what neighbours have said to the partitions of a new table.
+func (s *Service) reclaim() {
+	s.neighbours.mu.Lock()
+	defer s.neighbours.mu.Unlock()
+	t := s.table.Load()
+	for _, n := range s.neighbours.byID {
+		for i := range n.led {
+			if p := t.groups[n.led[i].group]; p != nil && p.claim.Load() == nil {
+				s.takeClaim(p, n.id, &n.led[i], time.Unix(0, n.heard.Load()))
+			}
+		}
+	}
+}

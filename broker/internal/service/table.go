@@ -1,0 +1,149 @@
+package service
+
+import (
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/logq/logq/internal/meta"
+	"github.com/logq/logq/internal/protocol"
+)
+
+// table is what requests are routed by: the metadata of one moment with this broker's partitions joined to it. It is
+// immutable; the partitions in it live on from table to table.
+type table struct {
+	snap   meta.Snapshot
+	topics map[string]*topic
+	groups map[[20]byte]*partition // the metadata's own included
+	local  []*partition            // with a replica here, the metadata's own included
+}
+
+// topic is a topic with its partitions.
+type topic struct {
+	*meta.Topic
+	parts []*partition
+	turn  atomic.Uint64 // chooses partitions for messages without key
+}
+
+// partition is a partition of a topic, whether this broker has a replica of it or not.
+type partition struct {
+	name    string // of the topic
+	id      protocol.Partition
+	topicID protocol.TopicID
+	brokers []protocol.BrokerID // of its replicas, the preferred leader first
+	voters  []uint64            // its replicas
+	self    uint64              // this broker's replica, 0 = none
+	segment int64               // segment size, 0 = default
+
+	group   atomic.Pointer[openGroup]      // nil while this broker's replica is not open
+	openErr atomic.Pointer[protocol.Error] // why not
+	claim   atomic.Pointer[claim]          // what the broker says that leads it, if that is another one
+	insync  atomic.Pointer[[]protocol.BrokerID]
+
+	inflight budget
+	pubs     gather
+
+	// Owned by the poll goroutine.
+	seen       LeaderStatus
+	lastCommit uint64 // at the last gossip
+}
+
+type openGroup struct{ Group }
+
+// claim is another broker's word that it leads a partition.
+type claim struct {
+	broker        protocol.BrokerID
+	term          uint64
+	highWatermark int64
+	logStart      int64
+	insync        []protocol.BrokerID
+	heard         time.Time
+}
+
+// String names the partition for people.
+func (p *partition) String() string { return fmt.Sprintf("%s/%d", p.name, p.id) }
+
+func (p *partition) key() [20]byte { return protocol.GroupID(p.topicID, p.id) }
+
+// opened returns this broker's replica, nil if there is none or it is not open.
+func (p *partition) opened() Group {
+	if g := p.group.Load(); g != nil {
+		return g.Group
+	}
+	return nil
+}
+
+// spec names this broker's replica. The directory has the topic's name for people and its id for uniqueness; the name is
+// cut so that the whole fits a file name.
+func (p *partition) spec() Spec {
+	const most = 150
+	return Spec{
+		Topic: p.topicID, Partition: p.id, Self: p.self, Voters: p.voters, SegmentBytes: p.segment,
+		Name: fmt.Sprintf("%s-%d-%s", p.name[:min(len(p.name), most)], p.id, p.topicID),
+	}
+}
+
+func (s *Service) newPartition(name string, id protocol.TopicID, n int, replicas []uint64, segment int64) *partition {
+	p := &partition{name: name, id: protocol.Partition(n), topicID: id, voters: replicas, segment: segment}
+	p.inflight.limit = s.opts.PartitionInflightBytes
+	for _, r := range replicas {
+		b := protocol.BrokerOf(r)
+		p.brokers = append(p.brokers, b)
+		if b == s.id {
+			p.self = r
+		}
+	}
+	return p
+}
+
+// newMetaPartition returns the partition of the metadata: one replica on every configured broker.
+func (s *Service) newMetaPartition() *partition {
+	voters := make([]uint64, len(s.opts.Brokers))
+	for i, b := range s.opts.Brokers {
+		voters[i] = protocol.ReplicaOf(b, 0)
+	}
+	return s.newPartition(protocol.MetaTopic, protocol.MetaTopicID, 0, voters, 0)
+}
+
+// newTable joins a snapshot with the partitions of the table before.
+func (s *Service) newTable(old *table, snap meta.Snapshot) *table {
+	t := &table{snap: snap, topics: make(map[string]*topic, len(snap.Topics())), groups: make(map[[20]byte]*partition, snap.PartitionCount()+1)}
+	t.add(s.meta)
+	for _, mt := range snap.Topics() {
+		have := (*topic)(nil)
+		if old != nil {
+			have = old.topics[mt.Name]
+		}
+		if have == nil || have.ID != mt.ID {
+			have = &topic{Topic: mt, parts: make([]*partition, len(mt.Partitions))}
+			for i, replicas := range mt.Partitions {
+				have.parts[i] = s.newPartition(mt.Name, mt.ID, i, replicas, mt.SegmentBytes())
+			}
+		}
+		t.topics[mt.Name] = have
+		for _, p := range have.parts {
+			t.add(p)
+		}
+	}
+	return t
+}
+
+func (t *table) add(p *partition) {
+	t.groups[p.key()] = p
+	if p.self != 0 {
+		t.local = append(t.local, p)
+	}
+}
+
+// find returns a partition of a topic. It returns nil and no error when the topic is not known here, which does not mean
+// that it does not exist.
+func (t *table) find(name string, p protocol.Partition) (*partition, *protocol.Error) {
+	topic := t.topics[name]
+	if topic == nil {
+		return nil, nil
+	}
+	if p < 0 || int(p) >= len(topic.parts) {
+		return nil, protocol.Errorf(protocol.UnknownTopicOrPartition, "topic %q has partitions 0 to %d, not %d", name, len(topic.parts)-1, p)
+	}
+	return topic.parts[p], nil
+}

@@ -1,0 +1,347 @@
+package service
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/logq/logq/internal/meta"
+	"github.com/logq/logq/internal/protocol"
+)
+
+// defaultReplicas is how many replicas a topic gets that does not say, if there are as many brokers.
+const defaultReplicas = 3
+
+// createTopic creates a topic and waits until its partitions have leaders. This broker, which has the client, chooses the
+// topic's id: with it the request can be repeated safely when the controller changes in the middle.
+func (s *Service) createTopic(ctx context.Context, c *call) *protocol.Response {
+	var req protocol.CreateTopicRequest
+	e := decodeJSON(c.req, &req)
+	if e == nil {
+		e = checkName(req.Name)
+	}
+	if e != nil {
+		return &protocol.Response{Err: e}
+	}
+	if req.Partitions == 0 {
+		req.Partitions = 1
+	}
+	if req.Replicas == 0 {
+		req.Replicas = min(defaultReplicas, len(s.opts.Brokers))
+	}
+	id := newTopicID()
+	if c.from != 0 {
+		if len(c.req.Key) != len(id) {
+			return &protocol.Response{Err: protocol.Errorf(protocol.InvalidRequest, "%s from broker %d: no topic id", c.req.Op, c.from)}
+		}
+		return s.createHere(ctx, req, protocol.TopicID(c.req.Key))
+	}
+	body, err := json.Marshal(req)
+	if err != nil {
+		return protocol.ErrorResponse(err)
+	}
+	short, cancel := untilMargin(ctx)
+	defer cancel()
+	r := s.atController(short, &protocol.Request{Op: protocol.OpTopicCreate, Key: id[:], Body: body}, func(ctx context.Context) *protocol.Response {
+		return s.createHere(ctx, req, id)
+	})
+	if r.Err != nil {
+		return r
+	}
+	return s.awaitTopic(short, req.Name, id, r.BaseOffset)
+}
+
+func checkName(name string) *protocol.Error {
+	if err := protocol.ValidateTopic(name); err != nil {
+		return protocol.AsError(err)
+	}
+	return nil
+}
+
+// createHere places and creates a topic, as the controller. The answer says how far the metadata must be read to see it.
+func (s *Service) createHere(ctx context.Context, req protocol.CreateTopicRequest, id protocol.TopicID) *protocol.Response {
+	if e := s.catchUp(ctx); e != nil {
+		return &protocol.Response{Err: e}
+	}
+	// One at a time, so that each sees the load of the one before.
+	select {
+	case s.placing <- struct{}{}:
+		defer func() { <-s.placing }()
+	case <-ctx.Done():
+		return &protocol.Response{Err: protocol.Errorf(protocol.RequestTimedOut, "topic %q: the controller is busy with other topics", req.Name).WithOutcome(protocol.NotWritten)}
+	}
+	snap := s.table.Load().snap
+	if t := snap.Topic(req.Name); t != nil && t.ID == id {
+		return &protocol.Response{BaseOffset: t.Offset + 1} // an earlier attempt has succeeded
+	}
+	e := meta.CheckCounts(snap, req.Name, req.Partitions, req.Replicas)
+	if e == nil {
+		snap, e = s.awaitBrokers(ctx, req)
+	}
+	if e != nil {
+		return &protocol.Response{Err: e}
+	}
+	placed, e := meta.Place(snap.Candidates(s.alive), req.Partitions, req.Replicas)
+	if e != nil {
+		return &protocol.Response{Err: e}
+	}
+	cmd := meta.CreateTopic{Name: req.Name, ID: id, Bind: req.Bind, Config: req.Config, Partitions: make([][]uint64, len(placed))}
+	for i, brokers := range placed {
+		for _, b := range brokers {
+			cmd.Partitions[i] = append(cmd.Partitions[i], protocol.ReplicaOf(b, 0))
+		}
+	}
+	if e := meta.CheckCreate(snap, cmd); e != nil {
+		return &protocol.Response{Err: e}
+	}
+	r, e := s.propose(ctx, cmd)
+	if e != nil {
+		return &protocol.Response{Err: e}
+	}
+	s.log.Info("topic created", "topic", req.Name, "id", id.String(), "partitions", req.Partitions, "replicas", req.Replicas)
+	return &protocol.Response{BaseOffset: r.Offset + 1}
+}
+
+// catchUp makes sure that this broker is the controller and has folded everything that is committed.
+func (s *Service) catchUp(ctx context.Context) *protocol.Error {
+	l := s.leaderOf(s.meta)
+	if l.group == nil {
+		return s.notController()
+	}
+	at, e := s.latest(ctx, l.group)
+	if e == nil {
+		e = s.await(ctx, int64(at))
+	}
+	if e != nil {
+		return e.WithOutcome(protocol.NotWritten)
+	}
+	return nil
+}
+
+// awaitBrokers waits until enough brokers have registered, if enough are configured: a topic may be created while a cluster
+// starts.
+func (s *Service) awaitBrokers(ctx context.Context, req protocol.CreateTopicRequest) (meta.Snapshot, *protocol.Error) {
+	for {
+		changed := s.changes.wait()
+		snap := s.table.Load().snap
+		have := len(snap.Brokers())
+		if have >= req.Replicas {
+			return snap, nil
+		}
+		e := protocol.Errorf(protocol.InvalidReplicationFactor, "topic %q: %d replicas need as many brokers; %d of the %d configured have registered",
+			req.Name, req.Replicas, have, len(s.opts.Brokers))
+		if req.Replicas > len(s.opts.Brokers) {
+			return snap, e
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return snap, e
+		}
+	}
+}
+
+// awaitTopic waits until this broker knows the topic and leaders of all its partitions, and describes it. A topic that has
+// no leaders in time exists all the same: the answer then carries an error with the outcome done.
+func (s *Service) awaitTopic(ctx context.Context, name string, id protocol.TopicID, offset int64) *protocol.Response {
+	if e := s.await(ctx, offset); e != nil {
+		return &protocol.Response{Err: protocol.Errorf(protocol.RequestTimedOut, "topic %q is created, but broker %d has not heard of it yet", name, s.id).WithOutcome(protocol.Done)}
+	}
+	for {
+		changed := s.changes.wait()
+		t := s.table.Load().topics[name]
+		if t == nil || t.ID != id {
+			return &protocol.Response{Err: protocol.Errorf(protocol.UnknownTopicOrPartition, "topic %q was created and deleted again meanwhile", name).WithOutcome(protocol.Done)}
+		}
+		info, leaderless := s.topicInfo(t), 0
+		for _, p := range info.Partitions {
+			if p.Leader == 0 {
+				leaderless++
+			}
+		}
+		if leaderless == 0 {
+			return jsonResponse(info)
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			info.Error = protocol.Errorf(protocol.LeaderNotAvailable, "topic %q is created; %d of its partitions have no leader yet", name, leaderless).WithOutcome(protocol.Done)
+			return jsonResponse(info)
+		}
+	}
+}
+
+// deleteTopic deletes a topic. It is found by name here, and deleted by id, so that the request can be repeated without
+// deleting a topic of the same name that was created since.
+func (s *Service) deleteTopic(ctx context.Context, c *call) *protocol.Response {
+	var req protocol.DeleteTopicRequest
+	e := decodeJSON(c.req, &req)
+	if e == nil {
+		e = checkName(req.Name)
+	}
+	if e != nil {
+		return &protocol.Response{Err: e}
+	}
+	if c.from != 0 {
+		if len(c.req.Key) != len(protocol.TopicID{}) {
+			return &protocol.Response{Err: protocol.Errorf(protocol.InvalidRequest, "%s from broker %d: no topic id", c.req.Op, c.from)}
+		}
+		return s.deleteHere(ctx, req.Name, protocol.TopicID(c.req.Key))
+	}
+	t, e := s.known(ctx, req.Name)
+	if e != nil {
+		return &protocol.Response{Err: e}
+	}
+	short, cancel := untilMargin(ctx)
+	defer cancel()
+	r := s.atController(short, &protocol.Request{Op: protocol.OpTopicDelete, Key: t.ID[:], Body: c.req.Body}, func(ctx context.Context) *protocol.Response {
+		return s.deleteHere(ctx, req.Name, t.ID)
+	})
+	if r.Err != nil {
+		return r
+	}
+	if e := s.await(short, r.BaseOffset); e != nil {
+		s.log.Info("a deleted topic is still known here", "topic", req.Name, "reason", e)
+	}
+	return jsonResponse(protocol.DeleteTopicReply{Name: req.Name, ID: t.ID})
+}
+
+// deleteHere deletes a topic, as the controller.
+func (s *Service) deleteHere(ctx context.Context, name string, id protocol.TopicID) *protocol.Response {
+	r, e := s.propose(ctx, meta.DeleteTopic{Name: name, ID: id})
+	if e != nil {
+		return &protocol.Response{Err: e}
+	}
+	s.log.Info("topic deleted", "topic", name, "id", id.String())
+	return &protocol.Response{BaseOffset: r.Offset + 1}
+}
+
+// known finds a topic, asking the controller if it is not known here or may be out of date.
+func (s *Service) known(ctx context.Context, name string) (*topic, *protocol.Error) {
+	fresh := s.refresh(ctx)
+	if t := s.table.Load().topics[name]; t != nil {
+		return t, nil
+	}
+	if !fresh {
+		return nil, protocol.Errorf(protocol.LeaderNotAvailable, "topic %q is not known to broker %d, which cannot ask the controller", name, s.id)
+	}
+	return nil, protocol.Errorf(protocol.UnknownTopicOrPartition, "topic %q does not exist", name)
+}
+
+// listTopics answers with all topics.
+func (s *Service) listTopics(ctx context.Context) *protocol.Response {
+	s.refresh(ctx)
+	t := s.table.Load()
+	reply := protocol.ListTopicsReply{Topics: []protocol.TopicInfo{}}
+	for _, mt := range t.snap.Topics() {
+		reply.Topics = append(reply.Topics, s.topicInfo(t.topics[mt.Name]))
+	}
+	return jsonResponse(reply)
+}
+
+// describeTopic answers with everything about a topic. What only a leader knows is asked of the leaders.
+func (s *Service) describeTopic(ctx context.Context, c *call) *protocol.Response {
+	var req protocol.DescribeTopicRequest
+	e := decodeJSON(c.req, &req)
+	if e == nil {
+		e = checkName(req.Name)
+	}
+	if e != nil {
+		return &protocol.Response{Err: e}
+	}
+	t, e := s.known(ctx, req.Name)
+	if e != nil {
+		return &protocol.Response{Err: e}
+	}
+	info := s.topicInfo(t)
+	details := s.details(ctx, t)
+	for i := range info.Partitions {
+		p := &info.Partitions[i]
+		if d, ok := details[p.ID]; ok {
+			p.LogStart, p.HighWatermark, p.InSync = int64(d.logStart), int64(d.highWatermark), d.insync
+		}
+	}
+	return jsonResponse(info)
+}
+
+// details asks the leaders of a topic's partitions for their state. Where a leader does not answer soon, its last gossip
+// stands in.
+func (s *Service) details(ctx context.Context, t *topic) map[protocol.Partition]led {
+	ctx, cancel := context.WithTimeout(ctx, syncTimeout)
+	defer cancel()
+	out, others := map[protocol.Partition]led{}, map[protocol.BrokerID]bool{}
+	for _, p := range t.parts {
+		l := s.leaderOf(p)
+		if c := p.claim.Load(); c != nil && c.broker == l.broker {
+			out[p.id] = led{logStart: uint64(c.logStart), highWatermark: uint64(c.highWatermark), insync: c.insync}
+		}
+		if l.group == nil && l.broker != 0 {
+			others[l.broker] = true
+		}
+	}
+	answers := make(chan []led, len(others)+1)
+	answers <- s.topicStatus(t)
+	for b := range others {
+		if !s.tasks.start(func() { answers <- s.askTopicStatus(ctx, b, t.Name) }) {
+			answers <- nil
+		}
+	}
+	for range len(others) + 1 {
+		for _, l := range <-answers {
+			if id, n := protocol.SplitGroupID(l.group); id == t.ID {
+				out[n] = l
+			}
+		}
+	}
+	return out
+}
+
+func (s *Service) askTopicStatus(ctx context.Context, b protocol.BrokerID, name string) []led {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		deadline = time.Now().Add(syncTimeout)
+	}
+	r, err := s.ask(ctx, b, &protocol.Request{Op: protocol.OpTopicStatus, Topic: name, Hops: 1, DeadlineMs: remainingMs(deadline)})
+	if err == nil && r.Err != nil {
+		err = r.Err
+	}
+	var all []led
+	if err == nil {
+		all, err = decodeLed(r.Body)
+	}
+	if err != nil {
+		s.log.Debug("a leader does not tell the state of its partitions", "broker", b, "topic", name, "error", err)
+		return nil
+	}
+	return all
+}
+
+// topicStatus describes the partitions of a topic that are led here.
+func (s *Service) topicStatus(t *topic) []led {
+	var all []led
+	for _, p := range t.parts {
+		if l, ok := s.ledHere(p); ok {
+			all = append(all, l)
+		}
+	}
+	return all
+}
+
+// topicStatusFor answers another broker.
+func (s *Service) topicStatusFor(name string) *protocol.Response {
+	t := s.table.Load().topics[name]
+	if t == nil {
+		return &protocol.Response{Err: protocol.Errorf(protocol.UnknownTopicOrPartition, "topic %q is not known to broker %d", name, s.id)}
+	}
+	return &protocol.Response{Body: appendLed(nil, s.topicStatus(t))}
+}
+
+// topicInfo describes a topic as far as every broker knows it.
+func (s *Service) topicInfo(t *topic) protocol.TopicInfo {
+	info := protocol.TopicInfo{Name: t.Name, ID: t.ID, Bind: t.Bind, Config: t.Config, Partitions: make([]protocol.PartitionInfo, len(t.parts))}
+	for i, p := range t.parts {
+		l := s.leaderOf(p)
+		info.Partitions[i] = protocol.PartitionInfo{ID: p.id, Leader: l.broker, Term: l.term, Replicas: p.brokers}
+	}
+	return info
+}
