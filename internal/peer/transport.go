@@ -101,16 +101,16 @@ type Transport struct {
 func New(o Options) (*Transport, error) {
 	var errs []error
 	if o.Self == 0 {
-		errs = append(errs, errors.New("Self must be at least 1"))
+		errs = append(errs, errors.New("option Self must be at least 1"))
 	}
 	if o.Handler == nil {
-		errs = append(errs, errors.New("Handler is missing"))
+		errs = append(errs, errors.New("option Handler is missing"))
 	}
 	if len(o.Peers) > 0 && o.Listener == nil {
-		errs = append(errs, errors.New("Listener is missing"))
+		errs = append(errs, errors.New("option Listener is missing"))
 	}
 	if _, self := o.Peers[o.Self]; self {
-		errs = append(errs, fmt.Errorf("Peers names broker %d itself", o.Self))
+		errs = append(errs, fmt.Errorf("option Peers names broker %d itself", o.Self))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("peer transport options: %w", err)
