@@ -296,6 +296,9 @@ func TestClusterStatus(t *testing.T) {
 	inWorld(t, 3, nil, func(t *testing.T, w *world) {
 		w.create("t", 3, 3)
 		w.create("single", 1, 1)
+		for p := range protocol.Partition(3) {
+			w.elect("t", p, protocol.BrokerID(p+1))
+		}
 		status := func() (reply protocol.ClusterStatusReply) {
 			t.Helper()
 			if e := w.services[1].adminOp(t, protocol.OpClusterStatus, struct{}{}, &reply); e != nil {

@@ -15,7 +15,8 @@ type neighbour struct {
 	info  atomic.Pointer[protocol.BrokerInfo]
 
 	// Guarded by neighbours.mu.
-	led      []led // of its last message
+	led      []led  // of its last message
+	messages uint64 // that came from it
 	wasAlive bool
 	strange  bool // it belongs to another cluster; said once
 }
@@ -98,27 +99,28 @@ func (s *Service) HandleGossip(from protocol.BrokerID, body []byte) {
 		return
 	}
 	now := time.Now()
-	news := !s.neighbours.alive(from, now)
+	was := s.neighbours.alive(from, now)
 	info := g.self
 	info.ID = from
 	n.info.Store(&info)
 	n.heard.Store(now.UnixNano())
 	if g.leaving {
 		n.heard.Store(0)
-		g.led, news = nil, true
+		g.led = nil
 	}
-	if s.takeClaims(t, n, g.led, now) || news {
+	if s.takeClaims(t, n, g.led) || was == g.leaving {
 		s.changes.send()
 	}
 }
 
 // takeClaims replaces what a neighbour says that it leads; it reports whether a leadership has changed. The caller holds
 // neighbours.mu.
-func (s *Service) takeClaims(t *table, n *neighbour, all []led, now time.Time) bool {
+func (s *Service) takeClaims(t *table, n *neighbour, all []led) bool {
 	changed := false
+	n.messages++
 	for i := range all {
 		p := t.groups[all[i].group]
-		if p != nil && s.takeClaim(p, n.id, &all[i], now) {
+		if p != nil && s.takeClaim(p, n, &all[i]) {
 			changed = true
 		}
 	}
@@ -127,7 +129,7 @@ func (s *Service) takeClaims(t *table, n *neighbour, all []led, now time.Time) b
 		if p == nil {
 			continue
 		}
-		if c := p.claim.Load(); c != nil && c.broker == n.id && c.heard != now {
+		if c := p.claim.Load(); c != nil && c.broker == n.id && c.message != n.messages {
 			p.claim.Store(nil) // it does not lead it any more
 			changed = true
 		}
@@ -136,17 +138,17 @@ func (s *Service) takeClaims(t *table, n *neighbour, all []led, now time.Time) b
 	return changed
 }
 
-// takeClaim notes that a broker says it leads p. A claim of a higher term wins; one of a lower term is that of a leader that
-// does not know yet that it was replaced, unless the one that is known has gone silent.
-func (s *Service) takeClaim(p *partition, from protocol.BrokerID, l *led, now time.Time) bool {
+// takeClaim notes that a neighbour says it leads p. A claim of a higher term wins; one of a lower term is that of a leader
+// that does not know yet that it was replaced, unless the one that is known has gone silent.
+func (s *Service) takeClaim(p *partition, n *neighbour, l *led) bool {
 	old := p.claim.Load()
-	if old != nil && old.broker != from && old.term >= l.term && s.neighbours.alive(old.broker, now) {
+	if old != nil && old.broker != n.id && old.term >= l.term && s.neighbours.alive(old.broker, time.Now()) {
 		return false
 	}
 	p.claim.Store(&claim{
-		broker: from, term: l.term, highWatermark: int64(l.highWatermark), logStart: int64(l.logStart), insync: l.insync, heard: now,
+		broker: n.id, term: l.term, highWatermark: int64(l.highWatermark), logStart: int64(l.logStart), insync: l.insync, message: n.messages,
 	})
-	return old == nil || old.broker != from || old.term != l.term
+	return old == nil || old.broker != n.id || old.term != l.term
 }
 
 // reclaim applies what neighbours have said to the partitions of a new table.
@@ -157,7 +159,7 @@ func (s *Service) reclaim() {
 	for _, n := range s.neighbours.byID {
 		for i := range n.led {
 			if p := t.groups[n.led[i].group]; p != nil && p.claim.Load() == nil {
-				s.takeClaim(p, n.id, &n.led[i], time.Unix(0, n.heard.Load()))
+				s.takeClaim(p, n, &n.led[i])
 			}
 		}
 	}

@@ -27,7 +27,7 @@ func (s *Service) poll(ctx context.Context) {
 				told = now
 			}
 			if due || changed {
-				s.tell(false)
+				s.tell()
 			}
 			if changed {
 				s.changes.send()
@@ -89,13 +89,13 @@ func (s *Service) judgeSync() {
 	}
 }
 
-// tell sends this broker's state to the others.
-func (s *Service) tell(leaving bool) {
+// tell sends this broker's state to the others, or that it leaves once it is closing.
+func (s *Service) tell() {
 	if len(s.neighbours.byID) == 0 {
 		return
 	}
 	t := s.table.Load()
-	g := gossip{clusterID: t.snap.ClusterID(), self: s.self, leaving: leaving}
+	g := gossip{clusterID: t.snap.ClusterID(), self: s.self, leaving: s.gate.shut.Load()}
 	for _, p := range t.local {
 		if l, ok := s.ledHere(p); ok {
 			g.led = append(g.led, l)

@@ -115,7 +115,7 @@ func (s *Service) sendPubs(p *partition, g Group) {
 		q.mu.Unlock()
 		if len(sent) > 0 {
 			g.Append(batch, 0, deadline, func(r AppendResult) {
-				s.repliers.put(func() { s.pubsDone(p, r) })
+				s.repliers.put(func() { s.pubsDone(p, g, r) })
 			})
 			return
 		}
@@ -195,17 +195,13 @@ func messageError(c *call, err error) *protocol.Error {
 }
 
 // pubsDone sends the next batch and then answers the calls of the one that is done.
-func (s *Service) pubsDone(p *partition, r AppendResult) {
+func (s *Service) pubsDone(p *partition, g Group, r AppendResult) {
 	q := &p.pubs
 	q.mu.Lock()
 	sent := q.sent
 	q.sent = nil
 	q.mu.Unlock()
-	if g := p.opened(); g != nil {
-		s.sendPubs(p, g)
-	} else {
-		s.dropPubs(p)
-	}
+	s.sendPubs(p, g)
 	var e *protocol.Error
 	if r.Err != nil {
 		e = protocol.AsError(r.Err)
@@ -220,19 +216,6 @@ func (s *Service) pubsDone(p *partition, r AppendResult) {
 			s.stats.appendedBytes.Add(uint64(len(c.req.Body)))
 			c.finish(&protocol.Response{Partition: p.id, Epoch: r.Term, BaseOffset: at, LastOffset: at})
 		}
-	}
-}
-
-// dropPubs sends the waiting calls elsewhere: this broker has no replica of the partition any more.
-func (s *Service) dropPubs(p *partition) {
-	q := &p.pubs
-	q.mu.Lock()
-	calls := q.waiting
-	q.waiting = nil
-	q.busy.Store(false)
-	q.mu.Unlock()
-	for _, c := range calls {
-		s.refused(c, p, s.notLeader(p))
 	}
 }
 

@@ -108,7 +108,7 @@ func (s *Service) Close(ctx context.Context) error {
 		return nil
 	}
 	if ctx.Err() == nil && s.ctx.Err() == nil {
-		s.tell(true)
+		s.tell()
 	}
 	err := s.gate.close(ctx)
 	s.cancel()

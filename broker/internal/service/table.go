@@ -3,7 +3,6 @@ package service
 import (
 	"fmt"
 	"sync/atomic"
-	"time"
 
 	"github.com/logq/logq/internal/meta"
 	"github.com/logq/logq/internal/protocol"
@@ -57,7 +56,7 @@ type claim struct {
 	highWatermark int64
 	logStart      int64
 	insync        []protocol.BrokerID
-	heard         time.Time
+	message       uint64 // the number of the neighbour's message that said so
 }
 
 // String names the partition for people.
