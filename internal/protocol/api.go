@@ -124,8 +124,8 @@ type PartitionInfo struct {
 // CreateTopicRequest creates a topic; the reply is its [TopicInfo].
 type CreateTopicRequest struct {
 	Name       string            `json:"name"`
-	Partitions int               `json:"partitions"`
-	Replicas   int               `json:"replicas"`
+	Partitions int               `json:"partitions"` // 0 = 1
+	Replicas   int               `json:"replicas"`   // 0 = 3, or as many as there are brokers if these are fewer
 	Bind       string            `json:"bind,omitempty"`
 	Config     map[string]string `json:"config,omitempty"`
 }

@@ -15,7 +15,7 @@ func (s *Service) metadata(ctx context.Context, c *call) *protocol.Response {
 		return &protocol.Response{Err: e}
 	}
 	t := s.table.Load()
-	if slices.ContainsFunc(req.Topics, func(name string) bool { return t.topics[name] == nil }) {
+	if slices.ContainsFunc(req.Topics, func(name string) bool { return t.topics[name] == nil && checkName(name) == nil }) {
 		s.refresh(ctx) // it may have been created through another broker a moment ago
 		t = s.table.Load()
 	}

@@ -421,3 +421,170 @@ func TestOpenFails(t *testing.T) {
 		}
 	})
 }
+
+// Many clients create topics at once through all brokers: of one name exactly one succeeds, and the load is spread evenly
+// though every placement depends on the one before.
+func TestConcurrentCreates(t *testing.T) {
+	inWorld(t, 3, nil, func(t *testing.T, w *world) {
+		var same, others []func() *protocol.Response
+		for i := range 24 {
+			s := w.services[protocol.BrokerID(i%3+1)]
+			others = append(others, s.begin(t, t.Context(), protocol.Request{Op: protocol.OpTopicCreate, Body: fmt.Appendf(nil, `{"name":"t%d","replicas":2}`, i)}))
+			same = append(same, s.begin(t, t.Context(), protocol.Request{Op: protocol.OpTopicCreate, Body: []byte(`{"name":"same","replicas":1}`)}))
+		}
+		created := 0
+		for _, f := range same {
+			if r := f(); r.Err == nil {
+				created++
+			} else {
+				want(t, r, protocol.TopicAlreadyExists, protocol.NotWritten)
+			}
+		}
+		for _, f := range others {
+			want(t, f(), protocol.None, protocol.Done)
+		}
+		if created != 1 {
+			t.Errorf("%d creates of one name succeeded", created)
+		}
+		leaders, replicas := map[protocol.BrokerID]int{}, map[protocol.BrokerID]int{}
+		for _, topic := range w.services[2].table.Load().snap.Topics() {
+			for i, id := range topic.Partitions[0] {
+				if i == 0 {
+					leaders[protocol.BrokerOf(id)]++
+				}
+				replicas[protocol.BrokerOf(id)]++
+			}
+		}
+		for b := protocol.BrokerID(1); b <= 3; b++ {
+			if leaders[b] < 8 || leaders[b] > 9 || replicas[b] < 16 || replicas[b] > 17 {
+				t.Errorf("leaders %v, replicas %v", leaders, replicas)
+			}
+		}
+	})
+}
+
+// Deleting the data of a deleted topic is tried until it succeeds.
+func TestRemoveIsRetried(t *testing.T) {
+	inWorld(t, 1, nil, func(t *testing.T, w *world) {
+		w.create("t", 1, 1)
+		w.mu.Lock()
+		w.rmErr = errLost
+		w.mu.Unlock()
+		s := w.services[1]
+		if e := s.adminOp(t, protocol.OpTopicDelete, protocol.DeleteTopicRequest{Name: "t"}, nil); e != nil {
+			t.Fatal(e)
+		}
+		pass(time.Minute)
+		w.mu.Lock()
+		w.rmErr = nil
+		w.mu.Unlock()
+		w.until("removed", func() error {
+			if n := s.Stats().ReplicasRemoved; n != 1 {
+				return fmt.Errorf("%d replicas removed", n)
+			}
+			return nil
+		})
+	})
+}
+
+// A leader that does not answer is described by what it has last said of itself.
+func TestDescribeWithSilentLeader(t *testing.T) {
+	inWorld(t, 3, nil, func(t *testing.T, w *world) {
+		w.create("t", 1, 3)
+		leads, other := w.leaderService("t", 0)
+		if r := leads.do(t, produceReq("t", 0, batchOf(t, "a"))); r.Err != nil {
+			t.Fatal(r.Err)
+		}
+		pass(time.Second)
+		for _, broken := range []map[[2]protocol.BrokerID]bool{w.deaf, w.cut} {
+			w.mu.Lock()
+			broken[[2]protocol.BrokerID{other.id, leads.id}] = true
+			w.mu.Unlock()
+			var info protocol.TopicInfo
+			if e := other.adminOp(t, protocol.OpTopicDescribe, protocol.DescribeTopicRequest{Name: "t"}, &info); e != nil || info.Partitions[0].HighWatermark != 1 {
+				t.Errorf("%+v, %v", info, e)
+			}
+		}
+	})
+}
+
+func TestAdminLimits(t *testing.T) {
+	inWorld(t, 1, func(o *Options) { o.MaxAdmin = 1 }, func(t *testing.T, w *world) {
+		s := w.services[1]
+		w.elect(protocol.MetaTopic, 0, 0)
+		waiting := s.begin(t, t.Context(), protocol.Request{Op: protocol.OpTopicCreate, Body: []byte(`{"name":"t"}`)})
+		want(t, s.do(t, protocol.Request{Op: protocol.OpMeta}), protocol.ThrottlingQuotaExceeded, protocol.NotWritten)
+		w.elect(protocol.MetaTopic, 0, 1)
+		want(t, waiting(), protocol.None, protocol.Done)
+		for _, op := range []protocol.Op{protocol.OpMeta, protocol.OpTopicCreate, protocol.OpTopicDescribe, protocol.OpTopicDelete} {
+			want(t, s.do(t, protocol.Request{Op: op, Body: []byte("{")}), protocol.InvalidRequest, protocol.NotWritten)
+			want(t, s.do(t, protocol.Request{Op: op, Body: make([]byte, protocol.MaxJSONBytes+1)}), protocol.InvalidRequest, protocol.NotWritten)
+		}
+	})
+}
+
+// Without a controller what is known is still answered; what may not be known is not denied.
+func TestWithoutController(t *testing.T) {
+	inWorld(t, 3, nil, func(t *testing.T, w *world) {
+		w.create("t", 1, 3)
+		w.elect(protocol.MetaTopic, 0, 0)
+		s := w.services[2]
+		pass(time.Second)
+		var list protocol.ListTopicsReply
+		if e := s.adminOp(t, protocol.OpTopicList, struct{}{}, &list); e != nil || len(list.Topics) != 1 {
+			t.Errorf("%+v, %v", list, e)
+		}
+		if e := s.adminOp(t, protocol.OpTopicDescribe, protocol.DescribeTopicRequest{Name: "t"}, nil); e != nil {
+			t.Error(e)
+		}
+		if e := s.adminOp(t, protocol.OpTopicDescribe, protocol.DescribeTopicRequest{Name: "u"}, nil); protocol.CodeOf(e) != protocol.LeaderNotAvailable {
+			t.Errorf("describe: %v", e)
+		}
+		want(t, s.do(t, produceReq("u", 0, batchOf(t, "a"))), protocol.LeaderNotAvailable, protocol.NotWritten)
+		want(t, s.do(t, produceReq("t", 0, batchOf(t, "a"))), protocol.None, protocol.Done)
+		if err := s.Ready(); err == nil || !strings.Contains(err.Error(), "no controller") {
+			t.Errorf("ready: %v", err)
+		}
+	})
+}
+
+// Between brokers: admin requests carry the topic's id, and are answered by the controller only.
+func TestForwardedAdmin(t *testing.T) {
+	inWorld(t, 3, nil, func(t *testing.T, w *world) {
+		w.create("t", 1, 3)
+		id := newTopicID()
+		tests := []struct {
+			to   protocol.BrokerID
+			req  protocol.Request
+			code protocol.Code
+		}{
+			{1, protocol.Request{Op: protocol.OpTopicCreate, Body: []byte(`{"name":"u"}`)}, protocol.InvalidRequest},
+			{1, protocol.Request{Op: protocol.OpTopicDelete, Body: []byte(`{"name":"t"}`)}, protocol.InvalidRequest},
+			{1, protocol.Request{Op: protocol.OpTopicDelete, Key: id[:], Body: []byte(`{"name":"t"}`)}, protocol.UnknownTopicOrPartition},
+			{2, protocol.Request{Op: protocol.OpTopicDelete, Key: id[:], Body: []byte(`{"name":"t"}`)}, protocol.NotController},
+			{2, protocol.Request{Op: protocol.OpTopicCreate, Key: id[:], Body: []byte(`{"name":"u","replicas":1}`)}, protocol.NotController},
+			{2, protocol.Request{Op: protocol.OpMetaSync}, protocol.NotController},
+			{1, protocol.Request{Op: protocol.OpMetaSync}, protocol.None},
+			{2, protocol.Request{Op: protocol.OpTopicStatus, Topic: "u"}, protocol.UnknownTopicOrPartition},
+			{1, protocol.Request{Op: protocol.OpTopicCreate, Key: id[:], Body: []byte(`{"name":"u","replicas":1}`)}, protocol.None},
+			{1, protocol.Request{Op: protocol.OpTopicCreate, Key: id[:], Body: []byte(`{"name":"u","replicas":1}`)}, protocol.None}, // again
+			{1, protocol.Request{Op: protocol.OpTopicDelete, Key: id[:], Body: []byte(`{"name":"u"}`)}, protocol.None},
+			{1, protocol.Request{Op: protocol.OpTopicDelete, Key: id[:], Body: []byte(`{"name":"u"}`)}, protocol.None}, // again
+		}
+		for i, tt := range tests {
+			tt.req.Hops = 1
+			done := make(chan []byte, 1)
+			w.services[tt.to].HandleForwarded(t.Context(), 3, tt.req.AppendTo(nil), func(b []byte) { done <- b })
+			r := new(protocol.Response)
+			if err := r.Decode(<-done); err != nil {
+				t.Fatal(err)
+			}
+			if protocol.CodeOf(errOf(r)) != tt.code {
+				t.Errorf("request %d: %+v, want %s", i, r, tt.code)
+			}
+			if tt.code == protocol.NotController && (r.Err.Leader != 1 || r.Err.LeaderURL == "") {
+				t.Errorf("request %d does not name the controller: %+v", i, r.Err)
+			}
+		}
+	})
+}

@@ -25,6 +25,7 @@ type world struct {
 	opens    map[string]int                // Open calls by "broker name"
 	removes  map[string]int
 	openErr  func(b protocol.BrokerID, spec Spec) error
+	rmErr    error
 	manual   bool          // no leader is elected when a group opens
 	latency  time.Duration // of a commit
 }
@@ -315,6 +316,9 @@ func (h fakeHost) Remove(_ context.Context, spec Spec) error {
 	h.w.mu.Lock()
 	defer h.w.mu.Unlock()
 	h.w.removes[fmt.Sprintf("%d %s", h.b, spec.Name)]++
+	if h.w.rmErr != nil {
+		return h.w.rmErr
+	}
 	if l := h.w.groups[protocol.GroupID(spec.Topic, spec.Partition)]; l != nil && l.open[h.b] != nil {
 		l.open[h.b].gone = true
 		delete(l.open, h.b)

@@ -28,7 +28,7 @@ type Options struct {
 	FetchBytes             int64         // bytes of fetch replies being made; default 256 MiB
 	MaxFetchBytes          int           // largest fetch reply, give or take one batch; default protocol.MaxFetchBytes
 	MaxFetches             int           // fetches under way or waiting; default 4096
-	MaxForwards            int           // requests forwarded or waiting for a leader; default 1024
+	MaxForwards            int           // requests forwarded or waiting for a leader; default 4096
 	MaxAdmin               int           // metadata and admin requests under way; default 256
 	Repliers               int           // goroutines that hand out the replies of appends; default 4
 	DefaultDeadline        time.Duration // of requests that name none; default protocol.DefaultDeadlineMs
@@ -44,7 +44,7 @@ const (
 	defaultPartitionInflightBytes = 32 << 20
 	defaultFetchBytes             = 256 << 20
 	defaultMaxFetches             = 4096
-	defaultMaxForwards            = 1024
+	defaultMaxForwards            = 4096
 	defaultMaxAdmin               = 256
 	defaultRepliers               = 4
 	defaultLeaderWait             = 3 * time.Second

@@ -63,6 +63,13 @@ func (s *Service) createHere(ctx context.Context, req protocol.CreateTopicReques
 	if e := s.catchUp(ctx); e != nil {
 		return &protocol.Response{Err: e}
 	}
+	e := meta.CheckCounts(s.table.Load().snap, req.Name, req.Partitions, req.Replicas)
+	if e == nil {
+		e = s.awaitBrokers(ctx, req)
+	}
+	if e != nil {
+		return &protocol.Response{Err: e}
+	}
 	// One at a time, so that each sees the load of the one before.
 	select {
 	case s.placing <- struct{}{}:
@@ -73,13 +80,6 @@ func (s *Service) createHere(ctx context.Context, req protocol.CreateTopicReques
 	snap := s.table.Load().snap
 	if t := snap.Topic(req.Name); t != nil && t.ID == id {
 		return &protocol.Response{BaseOffset: t.Offset + 1} // an earlier attempt has succeeded
-	}
-	e := meta.CheckCounts(snap, req.Name, req.Partitions, req.Replicas)
-	if e == nil {
-		snap, e = s.awaitBrokers(ctx, req)
-	}
-	if e != nil {
-		return &protocol.Response{Err: e}
 	}
 	placed, e := meta.Place(snap.Candidates(s.alive), req.Partitions, req.Replicas)
 	if e != nil {
@@ -120,23 +120,22 @@ func (s *Service) catchUp(ctx context.Context) *protocol.Error {
 
 // awaitBrokers waits until enough brokers have registered, if enough are configured: a topic may be created while a cluster
 // starts.
-func (s *Service) awaitBrokers(ctx context.Context, req protocol.CreateTopicRequest) (meta.Snapshot, *protocol.Error) {
+func (s *Service) awaitBrokers(ctx context.Context, req protocol.CreateTopicRequest) *protocol.Error {
 	for {
 		changed := s.changes.wait()
-		snap := s.table.Load().snap
-		have := len(snap.Brokers())
+		have := len(s.table.Load().snap.Brokers())
 		if have >= req.Replicas {
-			return snap, nil
+			return nil
 		}
 		e := protocol.Errorf(protocol.InvalidReplicationFactor, "topic %q: %d replicas need as many brokers; %d of the %d configured have registered",
 			req.Name, req.Replicas, have, len(s.opts.Brokers))
 		if req.Replicas > len(s.opts.Brokers) {
-			return snap, e
+			return e
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return snap, e
+			return e
 		}
 	}
 }
