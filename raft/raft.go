@@ -53,7 +53,7 @@ type Core struct {
 	msgs     []Message
 	results  []ReadResult
 	lost     []LostRange
-	own      []LostRange // own proposals above commit, one range per term, ascending
+	own      []LostRange // own proposals whose fate is open, one range per term, ascending
 	told     RoleChange
 	change   RoleChange // what Ready.Role points to
 	toldTo   Index      // commit of the last Ready

@@ -22,8 +22,9 @@ type Ready struct {
 	Commit Index
 	// Reads are the outcomes of Read.
 	Reads []ReadResult
-	// Lost are own proposals that another leader's entries have replaced: they are
-	// definitely not written and never will be.
+	// Lost are own proposals that never will be committed, because other entries
+	// are in their place: they are definitely not written. An entry that was only
+	// truncated is not lost yet; see claim.
 	Lost []LostRange
 	// Role is set when the role, the leader, the term or the readiness to serve
 	// has changed.

@@ -80,15 +80,6 @@ func (c *Core) Propose(term Term, sizes []int) (first Index, err error) {
 	return first, nil
 }
 
-// claim remembers [lo, hi) as own proposals.
-func (c *Core) claim(lo, hi Index) {
-	if n := len(c.own); n > 0 && c.own[n-1].Term == c.hard.Term {
-		c.own[n-1].Hi = hi
-		return
-	}
-	c.own = append(c.own, LostRange{Lo: lo, Hi: hi, Term: c.hard.Term})
-}
-
 // tickLeader sends heartbeats, checks the quorum and times transfers.
 func (c *Core) tickLeader() {
 	if c.elapsed >= c.o.ElectionTicks {
@@ -233,15 +224,6 @@ func (c *Core) truncateFrom(i Index) {
 		w.through = min(w.through, i-1)
 	}
 	c.truncate = i
-	for n := len(c.own); n > 0 && c.own[n-1].Hi > i; n-- {
-		r := &c.own[n-1]
-		c.lost = append(c.lost, LostRange{Lo: max(r.Lo, i), Hi: r.Hi, Term: r.Term})
-		if r.Lo >= i {
-			c.own = c.own[:n-1]
-		} else {
-			r.Hi = i
-		}
-	}
 }
 
 // commitTo moves the commit index up to i.
@@ -254,14 +236,7 @@ func (c *Core) commitTo(i Index) {
 	}
 	c.commit = i
 	c.follow.verified = max(c.follow.verified, i)
-	n := 0
-	for n < len(c.own) && c.own[n].Hi-1 <= i {
-		n++
-	}
-	c.own = c.own[:copy(c.own, c.own[n:])]
-	if len(c.own) > 0 {
-		c.own[0].Lo = max(c.own[0].Lo, i+1)
-	}
+	c.settleOwn()
 	if c.role != RoleLeader {
 		return
 	}

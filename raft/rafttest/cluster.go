@@ -21,6 +21,8 @@ type Options struct {
 	Trace io.Writer
 	// Prepare, if set, writes the nodes' disks before they start.
 	Prepare func(n *Node)
+	// PerNode, if set, changes the options of one node.
+	PerNode func(o *raft.Options)
 }
 
 // Envelope is a message with its entries.
@@ -29,15 +31,18 @@ type Envelope struct {
 	Entries []Entry
 }
 
+type link struct{ from, to raft.ReplicaID }
+
 // Cluster is a group of nodes and the network between them.
 type Cluster struct {
 	Nodes []*Node
 	// Net holds the messages that were sent and not delivered, in order.
 	Net []Envelope
-	// Cut, if set, drops a message as it is sent.
+	// Cut, if set, says which messages are lost as they are sent.
 	Cut func(e *Envelope) bool
 
 	o      Options
+	links  map[link]bool // cut
 	voters []raft.ReplicaID
 	check  *Checker
 	err    error
@@ -45,7 +50,7 @@ type Cluster struct {
 
 // New starts a cluster of followers that know nothing.
 func New(o Options) *Cluster {
-	c := &Cluster{o: o}
+	c := &Cluster{o: o, links: make(map[link]bool)}
 	c.check = newChecker(c)
 	for i := range o.Nodes {
 		c.voters = append(c.voters, raft.ReplicaID(i+1))
@@ -115,12 +120,26 @@ func (c *Cluster) guard(n *Node, f func()) (ok bool) {
 }
 
 func (c *Cluster) post(e Envelope) {
-	if c.Cut != nil && c.Cut(&e) {
+	if c.links[link{e.From, e.To}] || c.Cut != nil && c.Cut(&e) {
 		c.tracef("  lost  %v\n", e.Message)
 		return
 	}
 	c.Net = append(c.Net, e)
 }
+
+// CutLink loses what from sends to to from now on.
+func (c *Cluster) CutLink(from, to raft.ReplicaID) { c.links[link{from, to}] = true }
+
+// Isolate cuts all links of a node, both ways.
+func (c *Cluster) Isolate(id raft.ReplicaID) {
+	for _, o := range c.voters {
+		c.CutLink(id, o)
+		c.CutLink(o, id)
+	}
+}
+
+// Heal mends all links.
+func (c *Cluster) Heal() { clear(c.links) }
 
 // Tick advances a node's time by n ticks.
 func (c *Cluster) Tick(id raft.ReplicaID, n int) {

@@ -26,8 +26,7 @@ type history struct {
 	total  int
 	report Report
 	data   int
-	cut    [8][8]bool // by from, to
-	dup    int        // one message in dup is duplicated, 0: none
+	dup    int // one message in dup is duplicated, 0: none
 	drop   int
 	fifo   bool // messages of one link stay in order
 }
@@ -71,7 +70,6 @@ func (h *history) draw(trace io.Writer) {
 	for _, n := range h.c.Nodes {
 		n.AutoDisk = auto
 	}
-	h.c.Cut = func(e *Envelope) bool { return h.cut[e.From][e.To] }
 	h.ops = []op{
 		{one(20, 60), (*history).deliver},
 		{one(5, 15), (*history).tick},
@@ -84,9 +82,9 @@ func (h *history) draw(trace io.Writer) {
 		{one(0, 0, 1), (*history).transfer},
 		{one(0, 1), func(h *history) { h.c.Campaign(h.any().ID) }},
 		{one(0, 1), (*history).sent},
-		{one(0, 0, 1), (*history).isolate},
-		{one(0, 0, 1), (*history).cutLink},
-		{one(1, 3), func(h *history) { clear(h.cut[:]) }},
+		{one(0, 0, 1), func(h *history) { h.c.Isolate(h.any().ID) }},
+		{one(0, 0, 1), func(h *history) { h.c.CutLink(h.any().ID, h.any().ID) }},
+		{one(1, 3), func(h *history) { h.c.Heal() }},
 		{one(0, 0, 1), (*history).fault},
 		{one(0, 1), (*history).powerLoss},
 	}
@@ -221,15 +219,6 @@ func (h *history) sent() {
 	n.do(func() { n.Core.Sent(to, ok) })
 }
 
-func (h *history) isolate() {
-	n := h.any()
-	for i := range h.cut {
-		h.cut[n.ID][i], h.cut[i][n.ID] = true, true
-	}
-}
-
-func (h *history) cutLink() { h.cut[h.any().ID][h.any().ID] = true }
-
 // fault fails a node's disk: whatever was on its way is not done.
 func (h *history) fault() {
 	n := h.any()
@@ -245,7 +234,7 @@ func (h *history) fault() {
 // commits is everywhere, and the logs are equal.
 func (h *history) converge() {
 	h.c.tracef("faults end\n")
-	clear(h.cut[:])
+	h.c.Heal()
 	for _, n := range h.c.Nodes {
 		if n.Core == nil {
 			h.start(n)

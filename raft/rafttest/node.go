@@ -23,7 +23,7 @@ type Node struct {
 	Lost  []raft.LostRange
 	// Lives counts starts.
 	Lives int
-	// Seed and LastSize shape the next life and the answers of Fit.
+	// Seed feeds the elections of all lives.
 	Seed uint64
 
 	c    *Cluster
@@ -57,6 +57,9 @@ func SizeOf(e Entry) int { return len(e.Data) + 1 }
 func (n *Node) Start(commit raft.Index) {
 	o := n.c.o.Raft
 	o.ID, o.Voters, o.Seed = n.ID, n.c.voters, n.Seed+uint64(n.Lives)
+	if n.c.o.PerNode != nil {
+		n.c.o.PerNode(&o)
+	}
 	state := n.disk.state(commit)
 	n.Lives++
 	n.Log = slices.Clone(n.disk.log)
