@@ -1,0 +1,268 @@
+package segments
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+
+	"github.com/logq/logq/internal/invariants"
+	"github.com/logq/logq/internal/vfs"
+)
+
+// flusher is the memory of the one Flush that runs, kept for the next.
+type flusher struct {
+	busy  bool // guarded by Log.mu
+	gone  []*segment
+	steps []step
+	bufs  [][]byte
+	stats Stats // counted here, added under mu
+}
+
+// step is what a Flush does to one file.
+type step struct {
+	seg   *segment
+	make  bool  // make the file first
+	cut   bool  // then cut it at from
+	from  int64 // write bufs from here
+	bufs  [][]byte
+	end   int64 // the file's data ends here afterwards
+	close bool  // the log rolls to the next: cut what was preallocated too much
+}
+
+// Flush makes durable what was staged before the call: removals and cuts of
+// truncations, then all frames with one write and one fdatasync for each file
+// (one more write where they cross a chunk of memory). It belongs to the disk
+// side: one call at a time, which may block; Append, Truncate and readers go on
+// meanwhile, and what they stage is for the next Flush.
+//
+// The first error poisons the log: it is returned by every later call as a
+// *PoisonedError, and nothing is written any more.
+func (l *Log) Flush() error {
+	work, err := l.take()
+	if err != nil || !work {
+		return err
+	}
+	return l.done(l.execute())
+}
+
+// take moves what is staged to l.flush and reports whether there is anything.
+func (l *Log) take() (bool, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return false, ErrClosed
+	}
+	if l.poison != nil {
+		return false, l.poison
+	}
+	fl := &l.flush
+	invariants.Assertf(!fl.busy, "two Flush calls at once in %s", l.o.Dir)
+	fl.gone, l.gone = l.gone, fl.gone[:0]
+	// Newest first: at each moment the files are a beginning of the old log.
+	slices.SortFunc(fl.gone, func(a, b *segment) int { return cmp.Compare(b.base, a.base) })
+	i := len(l.segs)
+	for i > 0 && !(l.segs[i-1].idle() && (l.segs[i-1].trimmed || i == len(l.segs))) {
+		i--
+	}
+	fl.steps = fl.steps[:0]
+	fl.bufs = fl.bufs[:0]
+	for ; i < len(l.segs); i++ {
+		l.takeSegment(l.segs[i], i == len(l.segs)-1)
+	}
+	l.taken = l.last
+	fl.busy = len(fl.gone) > 0 || len(fl.steps) > 0
+	return fl.busy, nil
+}
+
+func (l *Log) takeSegment(s *segment, active bool) {
+	fl := &l.flush
+	st := step{seg: s, make: !s.made, cut: s.cut, from: s.taken, end: s.end, close: !active}
+	n := len(fl.bufs)
+	for _, c := range l.tail.chunks {
+		if end := c.pos + int64(len(c.buf)); c.seg == s && end > s.taken {
+			fl.bufs = append(fl.bufs, c.buf[max(s.taken-c.pos, 0):])
+		}
+	}
+	st.bufs = fl.bufs[n:len(fl.bufs):len(fl.bufs)]
+	s.made, s.cut, s.taken, s.trimmed = true, false, s.end, !active
+	fl.steps = append(fl.steps, st)
+}
+
+// done reports the result to the log.
+func (l *Log) done(err error) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	fl := &l.flush
+	fl.busy = false
+	l.stats.Flushes++
+	l.stats.Writes += fl.stats.Writes
+	l.stats.Syncs += fl.stats.Syncs
+	l.stats.WrittenBytes += fl.stats.WrittenBytes
+	fl.stats = Stats{}
+	clear(fl.gone)
+	clear(fl.bufs)
+	if err != nil {
+		l.poison = &PoisonedError{Dir: l.o.Dir, Cause: err}
+		return l.poison
+	}
+	// A Truncate that came meanwhile has lowered taken, of the log and of its
+	// segment, so that nothing counts as durable that was replaced since: what is
+	// appended after a Truncate lies above them.
+	for _, st := range fl.steps {
+		st.seg.synced = st.seg.taken
+	}
+	clear(fl.steps)
+	l.durable = l.taken
+	l.evict()
+	return nil
+}
+
+// execute does the work. No lock is held; segments' file and allocated are ours.
+func (l *Log) execute() error {
+	for _, s := range l.flush.gone {
+		if err := errors.Join(s.closeFile(), l.o.FS.Remove(s.path)); err != nil {
+			return fmt.Errorf("remove truncated segment: %w", err)
+		}
+		if err := l.o.FS.SyncDir(l.o.Dir); err != nil {
+			return fmt.Errorf("sync directory after removing a truncated segment: %w", err)
+		}
+	}
+	for i := range l.flush.steps {
+		if err := l.executeStep(&l.flush.steps[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *Log) executeStep(st *step) error {
+	s := st.seg
+	if err := l.openFile(st); err != nil {
+		return err
+	}
+	if st.cut {
+		// Before anything is written over what was dropped: see format.md.
+		if err := s.file.Truncate(st.from); err != nil {
+			return fmt.Errorf("cut truncated entries: %w", err)
+		}
+		if err := l.sync(s); err != nil {
+			return err
+		}
+		s.allocated = st.from
+	}
+	if err := l.grow(s, st.end); err != nil {
+		return err
+	}
+	pos := st.from
+	for _, b := range st.bufs {
+		if _, err := s.file.WriteAt(b, pos); err != nil {
+			return fmt.Errorf("write frames: %w", err)
+		}
+		pos += int64(len(b))
+		l.flush.stats.Writes++
+		l.flush.stats.WrittenBytes += uint64(len(b))
+	}
+	invariants.Assertf(pos == st.end, "staged frames end at %d, the segment at %d", pos, st.end)
+	if st.close && s.allocated > st.end {
+		if err := s.file.Truncate(st.end); err != nil {
+			return fmt.Errorf("cut a full segment to its size: %w", err)
+		}
+		s.allocated = st.end
+	}
+	if len(st.bufs) > 0 || st.close {
+		if err := l.sync(s); err != nil {
+			return err
+		}
+	}
+	if st.close {
+		return s.closeFile()
+	}
+	return nil
+}
+
+// openFile opens the segment's file for writing, or makes it.
+func (l *Log) openFile(st *step) (err error) {
+	s := st.seg
+	if st.make {
+		return l.makeFile(s, st.end)
+	}
+	if s.file != nil {
+		return nil
+	}
+	if s.file, err = l.o.FS.OpenReadWrite(s.path); err != nil {
+		return fmt.Errorf("open segment for writing: %w", err)
+	}
+	if s.allocated, err = s.file.Size(); err != nil {
+		return fmt.Errorf("open segment for writing: %w", err)
+	}
+	return nil
+}
+
+// makeFile makes the file with its header, durable with its name before the
+// first frame is written.
+func (l *Log) makeFile(s *segment, end int64) (err error) {
+	h := FileHeader{
+		Identity: l.o.Identity, ID: s.id, BaseIndex: s.base, BaseOffset: s.baseOffset,
+		BasePrevTerm: s.basePrev, Created: s.created,
+	}
+	if s.file, err = l.o.FS.Create(s.path); err != nil {
+		return fmt.Errorf("make segment: %w", err)
+	}
+	s.allocated = 0
+	if err := l.grow(s, end); err != nil {
+		return err
+	}
+	if _, err := s.file.WriteAt(h.encode(), 0); err != nil {
+		return fmt.Errorf("write segment header: %w", err)
+	}
+	if err := l.sync(s); err != nil {
+		return err
+	}
+	if err := l.o.FS.SyncDir(l.o.Dir); err != nil {
+		return fmt.Errorf("sync directory of a new segment: %w", err)
+	}
+	return nil
+}
+
+// grow preallocates the file up to end and a step beyond.
+func (l *Log) grow(s *segment, end int64) error {
+	if end <= s.allocated {
+		return nil
+	}
+	ahead := min(max(s.allocated, allocBytesMin), allocBytesMax)
+	size := max(end, min(s.allocated+ahead, l.o.SegmentBytes))
+	if err := s.file.Preallocate(s.allocated, size-s.allocated); err != nil {
+		return fmt.Errorf("preallocate segment: %w", err)
+	}
+	s.allocated = size
+	return nil
+}
+
+func (l *Log) sync(s *segment) error {
+	l.flush.stats.Syncs++
+	if err := s.file.Sync(); err != nil {
+		return fmt.Errorf("sync segment: %w", err)
+	}
+	return nil
+}
+
+// removeDir removes a partition's directory so that a crash leaves all of it or
+// nothing that Open would look at.
+func removeDir(fsys vfs.FS, dir string) error {
+	parent, doomed := path.Dir(dir), dir+".removed"
+	if err := fsys.RemoveAll(doomed); err != nil {
+		return fmt.Errorf("segments: remove %s: %w", doomed, err)
+	}
+	if err := fsys.Rename(dir, doomed); err != nil {
+		return fmt.Errorf("segments: remove %s: %w", dir, err)
+	}
+	if err := fsys.SyncDir(parent); err != nil {
+		return fmt.Errorf("segments: remove %s: %w", dir, err)
+	}
+	if err := fsys.RemoveAll(doomed); err != nil {
+		return fmt.Errorf("segments: remove %s: %w", doomed, err)
+	}
+	return fsys.SyncDir(parent)
+}

@@ -1,0 +1,50 @@
+package segments
+
+import "github.com/logq/logq/record"
+
+// Sizes and limits, in bytes unless said otherwise.
+const (
+	// FrameHeaderSize is what a frame adds to its payload.
+	FrameHeaderSize = 96
+	// ReplicatedSize is the first part of a frame's header, equal on all replicas.
+	ReplicatedSize = 64
+	// FileHeaderSize is the header block of a segment file.
+	FileHeaderSize = 4096
+	// MaxPayloadBytes bounds a frame's payload, and so what a damaged length can
+	// make a reader allocate.
+	MaxPayloadBytes = 8 << 20
+	// MaxFrameBytes bounds a frame.
+	MaxFrameBytes = FrameHeaderSize + MaxPayloadBytes
+
+	// DefaultSegmentBytes is the size at which a segment rolls.
+	DefaultSegmentBytes = 128 << 20
+	// MaxSegmentBytes bounds Options.SegmentBytes.
+	MaxSegmentBytes = 2 << 30
+	// DefaultTailBytes is the budget of the recent tail in memory.
+	DefaultTailBytes = 8 << 20
+	// DefaultIndexInterval is the distance of sparse index entries: what a read
+	// from disk may have to skip.
+	DefaultIndexInterval = 32 << 10
+
+	// chunkBytesMin and chunkBytesMax bound the pieces of the tail. They start
+	// small, so that an idle partition costs little, and double.
+	chunkBytesMin = 4 << 10
+	chunkBytesMax = 1 << 20
+	// Files are preallocated in steps that double between these sizes.
+	allocBytesMin = 64 << 10
+	allocBytesMax = 16 << 20
+	// scanBytes is how much a scan reads at a time.
+	scanBytes = 256 << 10
+	// idRollBits is how far a segment ID is shifted to make room for the rolls
+	// within one term.
+	idRollBits = 24
+	// readRetriesMax bounds how often a read begins again because the log was
+	// truncated under it.
+	readRetriesMax = 8
+)
+
+// A batch that package record accepts always fits a frame.
+const _ = uint(MaxPayloadBytes - record.MaxBatchBytes)
+
+// A chunk holds any frame's position as uint32.
+const _ = uint(1<<32 - 1 - chunkBytesMax - MaxFrameBytes)
