@@ -65,7 +65,7 @@ func (s *Service) atController(ctx context.Context, req *protocol.Request, here 
 		}
 		unknown = unknown || r.Err.Outcome != protocol.NotWritten
 		lost := s.controller() == 0
-		if !pause(ctx, wait.next(), nil) || lost && s.controller() == 0 && !pause(ctx, s.opts.LeaderWait, changed) {
+		if !s.waitChange(ctx, wait.next(), nil) || lost && s.controller() == 0 && !s.waitChange(ctx, s.opts.LeaderWait, changed) {
 			if unknown {
 				r.Err = r.Err.WithOutcome(protocol.Unknown)
 			}

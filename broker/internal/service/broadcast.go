@@ -53,3 +53,17 @@ func pause(ctx context.Context, d time.Duration, changed <-chan struct{}) bool {
 	}
 	return ctx.Err() == nil
 }
+
+// waitChange waits for a change for at most d. It reports false when there is no point in waiting on: ctx has ended, or the
+// service is closing.
+func (s *Service) waitChange(ctx context.Context, d time.Duration, changed <-chan struct{}) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-changed:
+	case <-ctx.Done():
+	case <-s.drain.Done():
+	}
+	return ctx.Err() == nil && s.drain.Err() == nil
+}

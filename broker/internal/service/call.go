@@ -40,10 +40,15 @@ func (c *call) finish(r *protocol.Response) {
 
 func (c *call) fail(err *protocol.Error) { c.finish(&protocol.Response{Err: err}) }
 
-// context returns a context that ends with the call's deadline, its listener's context, or the service.
+// context returns a context that ends with the call's deadline, its listener's context, or the service: when it begins to
+// close for what only reads, at its end for the rest.
 func (c *call) context() (context.Context, context.CancelFunc) {
+	end := c.s.ctx
+	if c.req.Op == protocol.OpFetch || c.req.Op == protocol.OpOffsets {
+		end = c.s.drain
+	}
 	ctx, cancel := context.WithDeadline(c.ctx, c.deadline)
-	stop := context.AfterFunc(c.s.ctx, cancel)
+	stop := context.AfterFunc(end, cancel)
 	return ctx, func() { stop(); cancel() }
 }
 

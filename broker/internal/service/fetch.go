@@ -37,8 +37,8 @@ func (s *Service) fetchAt(ctx context.Context, c *call, p *partition, g Group) *
 		case <-timer.C:
 			return f.answer()
 		case <-ctx.Done():
-			if s.ctx.Err() != nil {
-				return &protocol.Response{Err: s.stopping()}
+			if s.drain.Err() != nil && len(f.body) == 0 {
+				return &protocol.Response{Err: s.stopping()} // so that the client looks for another broker
 			}
 			return f.answer()
 		}

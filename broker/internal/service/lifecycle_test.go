@@ -78,17 +78,33 @@ func TestStartFails(t *testing.T) {
 // Close lets what is under way finish, and refuses what comes.
 func TestCloseDrains(t *testing.T) {
 	inWorld(t, 3, nil, func(t *testing.T, w *world) {
-		w.create("t", 1, 3)
+		for _, name := range []string{"t", "leaderless", "elsewhere"} {
+			w.create(name, 1, 3)
+		}
 		leads, other := w.leaderService("t", 0)
+		w.elect("leaderless", 0, 0)
+		w.elect("elsewhere", 0, other.id)
+		pass(time.Second)
 		w.with("t", 0, func(l *fakeLog) { l.held = true })
 		pending := []func() *protocol.Response{
 			leads.begin(t, t.Context(), produceReq("t", 0, batchOf(t, "a"))),
 			leads.begin(t, t.Context(), pubReq("t", 0, "b")),
 			leads.begin(t, t.Context(), pubReq("t", 0, "c")),
-			leads.begin(t, t.Context(), fetchReq(t, "t", 0, protocol.FetchRequest{MaxWaitMs: 3000})),
 		}
+		waiting := []func() *protocol.Response{
+			leads.begin(t, t.Context(), fetchReq(t, "t", 0, protocol.FetchRequest{MaxWaitMs: 8000})),
+			leads.begin(t, t.Context(), produceReq("leaderless", 0, batchOf(t, "a"))),
+			leads.begin(t, t.Context(), fetchReq(t, "elsewhere", 0, protocol.FetchRequest{MaxWaitMs: 8000})),
+		}
+		pass(100 * time.Millisecond)
 		closed := make(chan error)
 		go func() { closed <- leads.Close(context.Background()) }()
+		start := time.Now()
+		for i, f := range waiting {
+			if r := f(); r.Err == nil || r.Err.Outcome != protocol.NotWritten || time.Since(start) > 500*time.Millisecond {
+				t.Errorf("waiting request %d after %v: %+v", i, time.Since(start), r)
+			}
+		}
 		pass(time.Second)
 		r := leads.do(t, produceReq("t", 0, batchOf(t, "x")))
 		want(t, r, protocol.BrokerNotAvailable, protocol.NotWritten)

@@ -72,7 +72,7 @@ func (s *Service) pursue(c *call) *protocol.Response {
 		}
 		// A change may be the leader appearing; the pause keeps a change that is not from becoming a busy loop.
 		d := wait.next()
-		if !pause(ctx, d, nil) || s.lost(c) && !pause(ctx, time.Until(giveUp), changed) {
+		if !s.waitChange(ctx, d, nil) || s.lost(c) && !s.waitChange(ctx, time.Until(giveUp), changed) {
 			return refusal(last, s.ended(c))
 		}
 	}
@@ -94,7 +94,7 @@ func refusal(last, late *protocol.Error) *protocol.Response {
 
 // ended says why a call that was not carried out is not pursued further.
 func (s *Service) ended(c *call) *protocol.Error {
-	if s.ctx.Err() != nil {
+	if s.drain.Err() != nil {
 		return s.stopping()
 	}
 	if e := c.expired(time.Now()); e != nil {
@@ -191,7 +191,11 @@ func (s *Service) forward(ctx context.Context, c *call, p *partition, to protoco
 			WithLeader(to, s.urlOf(to))}
 	}
 	e := protocol.Errorf(protocol.RequestTimedOut, "partition %s: no answer from its leader, broker %d: %v", p, to, err)
-	if !c.req.Op.Appends() {
+	switch {
+	case c.req.Op.Appends():
+	case s.drain.Err() != nil:
+		return &protocol.Response{Err: s.stopping()}
+	default:
 		e = e.WithOutcome(protocol.NotWritten)
 	}
 	return &protocol.Response{Err: e.WithLeader(to, s.urlOf(to))}

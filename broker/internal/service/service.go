@@ -24,6 +24,8 @@ type Service struct {
 
 	ctx    context.Context // ends with the service
 	cancel context.CancelFunc
+	drain  context.Context // ends when the service begins to close: nothing waits for better times from then on
+	leave  context.CancelFunc
 	tasks  tasks
 	gate   gate
 
@@ -59,6 +61,7 @@ func New(o Options) (*Service, error) {
 		gate: gate{empty: make(chan struct{}, 1)},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.drain, s.leave = context.WithCancel(s.ctx)
 	s.gate.shut.Store(true)
 	s.inflight.limit, s.fetches.limit = o.InflightBytes, int64(o.MaxFetches)
 	s.forwards.limit, s.admin.limit = int64(o.MaxForwards), int64(o.MaxAdmin)
@@ -97,11 +100,12 @@ func (s *Service) Start(ctx context.Context, self protocol.BrokerInfo) error {
 	return nil
 }
 
-// Close stops taking requests, waits until the ones under way are answered, and ends the service's goroutines. When ctx ends
-// first, requests that wait are refused, and appends that the host still has are answered when the host closes. The host and
+// Close stops taking requests, waits until the ones under way are answered, and ends the service's goroutines. Requests that
+// wait for data or for a leader are ended at once. When ctx ends before the rest is done, it is refused where that is safe, and appends that the host still has are answered when the host closes. The host and
 // the peers must run until Close returns. Further calls do nothing.
 func (s *Service) Close(ctx context.Context) error {
 	s.gate.shut.Store(true)
+	s.leave()
 	if s.table.Load() == nil {
 		s.cancel()
 		s.tasks.close()

@@ -132,9 +132,7 @@ func (s *Service) awaitBrokers(ctx context.Context, req protocol.CreateTopicRequ
 		if req.Replicas > len(s.opts.Brokers) {
 			return e
 		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
+		if !s.waitChange(ctx, s.opts.DefaultDeadline, changed) {
 			return e
 		}
 	}
@@ -161,9 +159,7 @@ func (s *Service) awaitTopic(ctx context.Context, name string, id protocol.Topic
 		if leaderless == 0 {
 			return jsonResponse(info)
 		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
+		if !s.waitChange(ctx, s.opts.DefaultDeadline, changed) {
 			info.Error = protocol.Errorf(protocol.LeaderNotAvailable, "topic %q is created; %d of its partitions have no leader yet", name, leaderless).WithOutcome(protocol.Done)
 			return jsonResponse(info)
 		}
