@@ -84,3 +84,16 @@ type TooLargeError struct {
 func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("journal: a %s of %d bytes is over the limit of %d", e.What, e.Size, e.Max)
 }
+
+// VersionError says that a newer logq wrote the journal. Nothing was changed on
+// disk.
+type VersionError struct {
+	Path    string
+	Version uint8
+}
+
+// Error names the file, the version and the remedy.
+func (e *VersionError) Error() string {
+	return fmt.Sprintf("journal: %s has format version %d, this logq reads version %d: start the newer logq that wrote it",
+		e.Path, e.Version, recordVersion)
+}

@@ -26,7 +26,7 @@ type Journal interface {
 	Save(entries []Entry) error
 	// Load calls f for every key that has a value, in the order of the keys, and
 	// returns the first error of f. Everything passed to f is durable. f may keep
-	// the values, and must not change them.
+	// the values, and must not change them. A poisoned journal loads nothing.
 	Load(f func(Entry) error) error
 	// Close frees what the journal holds. Saves are durable without it. It fails
 	// with a [*PoisonedError] if the journal is poisoned, and closes it anyway.
@@ -38,16 +38,13 @@ const (
 	// MaxValueBytes is the longest value of one key.
 	MaxValueBytes = 1 << 20
 	// MaxStateBytes is the most that all live keys and values take together, and
-	// what one Save may carry. Three million hard states fit.
-	MaxStateBytes = 256 << 20
+	// what one Save may carry. A million hard states fit.
+	MaxStateBytes = 64 << 20
 )
 
-// entryOverhead is what an entry costs beside its value, in a record and in the
-// reckoning of MaxStateBytes: key, flags and length.
-const entryOverhead = 20 + 1 + 1 + 4
-
-// checkSize refuses entries that no record may carry.
-func checkSize(entries []Entry) error {
+// checkSize refuses entries that no record may carry, and those that would let
+// the state outgrow one.
+func checkSize(s *state, entries []Entry) error {
 	total := 0
 	for i := range entries {
 		n := len(entries[i].Value)
@@ -58,6 +55,9 @@ func checkSize(entries []Entry) error {
 	}
 	if total > MaxStateBytes {
 		return &TooLargeError{What: "save", Size: total, Max: MaxStateBytes}
+	}
+	if size := s.sizeWith(entries); size > MaxStateBytes {
+		return &TooLargeError{What: "state", Size: size, Max: MaxStateBytes}
 	}
 	return nil
 }

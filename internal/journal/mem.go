@@ -51,11 +51,8 @@ func (m *Mem) Save(entries []Entry) error {
 	if m.closed {
 		return ErrClosed
 	}
-	if err := checkSize(entries); err != nil {
+	if err := checkSize(&m.now, entries); err != nil {
 		return err
-	}
-	if size := m.now.sizeWith(entries); size > MaxStateBytes {
-		return &TooLargeError{What: "state", Size: size, Max: MaxStateBytes}
 	}
 	f := Fault{Keep: true}
 	if len(m.faults) > 0 {
@@ -75,14 +72,23 @@ func (m *Mem) Save(entries []Entry) error {
 
 // Load implements [Journal].
 func (m *Mem) Load(f func(Entry) error) error {
-	m.mu.Lock()
-	if m.closed {
-		m.mu.Unlock()
-		return ErrClosed
+	entries, err := m.live()
+	if err != nil {
+		return err
 	}
-	entries := m.now.entries()
-	m.mu.Unlock()
 	return each(entries, f)
+}
+
+func (m *Mem) live() ([]Entry, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.err != nil {
+		return nil, &PoisonedError{Err: m.err}
+	}
+	if m.closed {
+		return nil, ErrClosed
+	}
+	return m.now.entries(), nil
 }
 
 // Close implements [Journal].
