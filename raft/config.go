@@ -78,6 +78,9 @@ type LogState struct {
 	Terms []TermStart
 	// Commit is an index known to be committed, 0 for Prev.Index.
 	Commit Index
+	// WriteTerm is the highest leader term under which any of it was written, at
+	// least the last entry's: the log may be ahead of the hard state. 0: unknown.
+	WriteTerm Term
 }
 
 // LastTerm returns the term of the last entry, or Prev's.

@@ -97,7 +97,7 @@ type followerState struct {
 // the log ls, for whose bytes it asks log. All faults of the arguments are
 // reported at once.
 //
-// hs must be what was made durable, nothing newer. If the log holds entries of a
+// hs must be what was made durable, nothing newer. If the log was written under a
 // later term than hs, the core continues in that term without a vote, and its
 // first Ready saves that: the entries' term was never promised to anyone, since
 // what promises waits for both files.
@@ -115,7 +115,7 @@ func New(o Options, log Log, hs HardState, ls LogState) (*Core, error) {
 	c.pcg.Seed(mixSeed(&o))
 	c.view = logView{prev: ls.Prev, last: ls.Last, durable: ls.Last, terms: slices.Clone(ls.Terms)}
 	c.commit = max(ls.Commit, ls.Prev.Index)
-	if t := ls.LastTerm(); t > c.hard.Term {
+	if t := max(ls.LastTerm(), ls.WriteTerm); t > c.hard.Term {
 		c.hard, c.hardDirty = HardState{Term: t}, true
 	}
 	for _, v := range slices.Sorted(slices.Values(o.Voters)) {

@@ -91,14 +91,16 @@ func compress(dst, src []byte, c Codec, level int) ([]byte, error) {
 			return dst, err
 		}
 		_, err = z.Write(src)
-		return w.Bytes(), errors.Join(err, z.Close())
+		err = errors.Join(err, z.Close()) // Close writes the rest
+		return w.Bytes(), err
 	case LZ4:
 		w := bytes.NewBuffer(dst)
 		z := lz4Writers.Get().(*lz4.Writer)
 		defer lz4Writers.Put(z)
 		z.Reset(w)
 		_, err := z.Write(src)
-		return w.Bytes(), errors.Join(err, z.Close())
+		err = errors.Join(err, z.Close()) // Close writes the rest
+		return w.Bytes(), err
 	}
 	return dst, &UnsupportedCodecError{Codec: c}
 }

@@ -1,0 +1,259 @@
+package multiraft
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/logq/logq/internal/replica"
+	"github.com/logq/logq/raft"
+	"github.com/logq/logq/record"
+	"github.com/logq/logq/segments"
+)
+
+// AppendResult is the outcome of Group.Append.
+type AppendResult = replica.AppendResult
+
+// ReadResult is what Group.Read found.
+type ReadResult struct {
+	// Batches are whole record batches as they lie in the log.
+	Batches []byte
+	// Next is the offset after the last record in Batches.
+	Next record.Offset
+	// HighWatermark and LogStart bound what can be read: [LogStart, HighWatermark).
+	HighWatermark, LogStart record.Offset
+	// Term is the replica's term at the time of the read.
+	Term raft.Term
+}
+
+// PeerStatus is what a leader knows of one voter.
+type PeerStatus struct {
+	ID raft.ReplicaID
+	// Match is the highest index known to be durable there.
+	Match raft.Index
+}
+
+// Status is a snapshot of a replica, cheap to take.
+type Status struct {
+	Role    raft.Role
+	Leader  raft.ReplicaID // 0: unknown
+	Term    raft.Term
+	Serving bool // leads, and its own no-op is committed
+
+	HighWatermark, LogStart, NextOffset record.Offset
+	Last, Commit                        raft.Index
+
+	// Peers is set on the leader only.
+	Peers []PeerStatus
+	// Err says why the replica is out of service; nil while it works.
+	Err error
+}
+
+// view is the part of Status that changes rarely; it is replaced as a whole.
+type view struct {
+	role    raft.Role
+	leader  raft.ReplicaID
+	term    raft.Term
+	serving bool
+	err     error
+}
+
+// Group is this broker's replica of one Raft group.
+type Group struct {
+	spec  Spec
+	shard *shard
+	log   *segments.Log
+
+	// Owned by the shard's goroutine.
+	rep       *replica.Replica
+	appends   pendingAppends
+	latest    map[uint64]func(record.Offset, error)
+	nextToken uint64
+	dirty     bool
+	gone      bool
+
+	// Published by the shard after each change, read by anyone.
+	view   atomic.Pointer[view]
+	hw     atomic.Int64
+	commit atomic.Uint64
+	match  []atomic.Uint64 // by position in spec.Voters
+
+	mu     sync.Mutex
+	waitCh chan struct{} // guarded by mu; closed and dropped at the next change
+}
+
+// Name returns the group's name, which is also its directory's.
+func (g *Group) Name() string { return g.spec.Name }
+
+// ID returns the Raft group's id.
+func (g *Group) ID() raft.GroupID { return g.spec.Group }
+
+// Self returns the id of this broker's replica.
+func (g *Group) Self() raft.ReplicaID { return g.spec.Self }
+
+// Voters returns the group's members; the slice must not be changed.
+func (g *Group) Voters() []raft.ReplicaID { return g.spec.Voters }
+
+// Append proposes one batch and takes ownership of it: base offset and leader
+// epoch are set in place. term is the leader term that the caller counts on, 0
+// for any. done gets the outcome exactly once; after deadline (zero: a minute)
+// it gets a *replica.UnknownError if nothing better is known.
+func (g *Group) Append(batch record.Batch, term raft.Term, deadline time.Time, done func(AppendResult)) {
+	if deadline.IsZero() {
+		deadline = time.Now().Add(abandonedAppend)
+	}
+	ok, closed := g.shard.in.put(event{
+		kind: evAppend, g: g, batch: batch, term: term, deadline: deadline, done: done,
+	}, true)
+	switch {
+	case closed:
+		done(AppendResult{Err: &replica.FailedError{Cause: ErrClosed}})
+	case !ok:
+		done(AppendResult{Err: raft.ErrBusy})
+	}
+}
+
+// Latest asks for a high watermark that covers every append acknowledged before
+// the call (ReadIndex). Only the leader answers; elsewhere done gets a
+// *raft.NotLeaderError.
+func (g *Group) Latest(done func(record.Offset, error)) {
+	ok, closed := g.shard.in.put(event{kind: evLatest, g: g, read: done}, true)
+	switch {
+	case closed:
+		done(0, ErrClosed)
+	case !ok:
+		done(0, raft.ErrBusy)
+	}
+}
+
+// Transfer asks the leader to hand over to another replica, 0 for the best one.
+// It returns when the request is accepted, not when the hand-over is done.
+func (g *Group) Transfer(to raft.ReplicaID) error {
+	reply := make(chan error, 1)
+	if ok, _ := g.shard.in.put(event{kind: evTransfer, g: g, to: to, reply: reply}, false); !ok {
+		return ErrClosed
+	}
+	select {
+	case err := <-reply:
+		return err
+	case <-g.shard.stopped:
+		return ErrClosed
+	}
+}
+
+// Read appends committed batches to dst, starting with the one that holds the
+// offset from: whole batches, at least one if there is any, else up to maxBytes.
+// At from == HighWatermark it returns none. An offset outside the log gives
+// *segments.OutOfRangeError.
+func (g *Group) Read(dst []byte, from record.Offset, maxBytes int) (ReadResult, error) {
+	v := g.view.Load()
+	// The high watermark is read before the log start, so that a retention that
+	// runs between the two can only make the range smaller.
+	hw := record.Offset(g.hw.Load())
+	r := ReadResult{Batches: dst, Next: from, HighWatermark: hw, LogStart: g.log.StartOffset(), Term: v.term}
+	if v.err != nil {
+		return r, &replica.FailedError{Cause: v.err}
+	}
+	if from == hw {
+		return r, nil
+	}
+	if from > hw || from < r.LogStart {
+		return r, &segments.OutOfRangeError{Start: r.LogStart, Next: hw}
+	}
+	out, next, err := g.log.ReadBatches(dst, from, hw, maxBytes)
+	if err != nil {
+		return r, fmt.Errorf("read %s from offset %d: %w", g.spec.Name, from, err)
+	}
+	r.Batches, r.Next = out, next
+	return r, nil
+}
+
+// OffsetForTime returns the offset and timestamp of the first committed record
+// whose timestamp is at or after ts (milliseconds since the epoch); ok is false
+// when there is none.
+func (g *Group) OffsetForTime(ts int64) (off record.Offset, at int64, ok bool, err error) {
+	return g.log.OffsetForTime(ts, record.Offset(g.hw.Load()))
+}
+
+// closedCh is what WaitFor returns when there is nothing to wait for.
+var closedCh = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+
+// WaitFor returns a channel that is closed once there is a committed record at
+// or after from, or the role, leader or term has changed, or the replica failed.
+// Callers look again and, if need be, wait again.
+func (g *Group) WaitFor(from record.Offset) <-chan struct{} {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if record.Offset(g.hw.Load()) > from || g.view.Load().err != nil {
+		return closedCh
+	}
+	if g.waitCh == nil {
+		g.waitCh = make(chan struct{})
+	}
+	return g.waitCh
+}
+
+// Status returns a snapshot. Its parts may be a moment apart from each other.
+func (g *Group) Status() Status {
+	v := g.view.Load()
+	s := Status{
+		Role: v.role, Leader: v.leader, Term: v.term, Serving: v.serving, Err: v.err,
+		HighWatermark: record.Offset(g.hw.Load()),
+		LogStart:      g.log.StartOffset(),
+		NextOffset:    g.log.NextOffset(),
+		Last:          raft.Index(g.log.Last()),
+		Commit:        raft.Index(g.commit.Load()),
+	}
+	if v.role == raft.RoleLeader {
+		s.Peers = make([]PeerStatus, len(g.spec.Voters))
+		for i, id := range g.spec.Voters {
+			s.Peers[i] = PeerStatus{ID: id, Match: raft.Index(g.match[i].Load())}
+		}
+	}
+	return s
+}
+
+// publish makes the replica's state visible and wakes who waits for it. Only
+// the shard calls it.
+func (g *Group) publish() {
+	st := g.rep.Status()
+	for i, id := range g.spec.Voters {
+		g.match[i].Store(uint64(st.Match(id)))
+	}
+	changed := false
+	old := g.view.Load()
+	now := view{role: st.Role, leader: st.Leader, term: st.Term, serving: st.Serving, err: g.rep.Err()}
+	if now.err != nil {
+		now.role, now.leader, now.serving = raft.RoleFollower, 0, false
+	}
+	if old == nil || !sameView(*old, now) {
+		g.view.Store(&now)
+		changed = true
+	}
+	if hw := int64(g.rep.HighWatermark()); hw != g.hw.Load() {
+		g.hw.Store(hw)
+		changed = true
+	}
+	g.commit.Store(uint64(g.rep.Commit()))
+	if changed {
+		g.wakeWaiters()
+	}
+}
+
+func (g *Group) wakeWaiters() {
+	g.mu.Lock()
+	if g.waitCh != nil {
+		close(g.waitCh)
+		g.waitCh = nil
+	}
+	g.mu.Unlock()
+}
+
+// sameView compares everything; errors by identity, since a replica's error is
+// set once.
+func sameView(a, b view) bool {
+	return a.role == b.role && a.leader == b.leader && a.term == b.term && a.serving == b.serving &&
+		(a.err == b.err || a.err != nil && b.err != nil && errors.Is(a.err, b.err))
+}

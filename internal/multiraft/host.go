@@ -1,0 +1,243 @@
+package multiraft
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/logq/logq/internal/journal"
+	"github.com/logq/logq/internal/protocol"
+	"github.com/logq/logq/internal/vfs"
+	"github.com/logq/logq/raft"
+)
+
+// Transport carries messages to other brokers.
+type Transport interface {
+	// Send queues m with the entries in frames for broker to and never blocks;
+	// false means dropped. m is copied; frames are immutable and may be kept.
+	Send(to protocol.BrokerID, m *raft.Message, frames [][]byte) bool
+}
+
+// Options configure a Host. Broker, FS, Dir, Journal and Transport are needed;
+// the rest has defaults.
+type Options struct {
+	Broker    protocol.BrokerID
+	FS        vfs.FS
+	Dir       string // one directory per group below it
+	Journal   journal.Journal
+	Transport Transport
+
+	// Shards is the number of event loops; default GOMAXPROCS/3 rounded up, since
+	// disk workers, readers and sockets need the rest.
+	Shards int
+	// Tick is the unit of the two below; default 50 ms.
+	Tick time.Duration
+	// ElectionTicks is the least time without a leader before an election; the
+	// longest is twice that. HeartbeatTicks is the leader's interval. Defaults 8
+	// and 2: an election after 400 to 800 ms of silence.
+	ElectionTicks, HeartbeatTicks int
+	// DiskWorkers bounds the flushes under way at once; default 8.
+	DiskWorkers int
+	// TailBytes is the in-memory tail of each log; default that of segments.
+	TailBytes int
+	// MaxUncommittedBytes is the quota of one group; default that of replica.
+	MaxUncommittedBytes int
+	// Seed feeds election timeouts. Give each broker another one.
+	Seed   uint64
+	Logger *slog.Logger // default: discard
+}
+
+func (o *Options) setDefaults() {
+	if o.Shards == 0 {
+		o.Shards = (runtime.GOMAXPROCS(0) + 2) / 3
+	}
+	if o.Tick == 0 {
+		o.Tick = defaultTick
+	}
+	if o.ElectionTicks == 0 {
+		o.ElectionTicks = defaultElectionTicks
+	}
+	if o.HeartbeatTicks == 0 {
+		o.HeartbeatTicks = defaultHeartbeatTicks
+	}
+	if o.DiskWorkers == 0 {
+		o.DiskWorkers = defaultDiskWorkers
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+}
+
+func (o *Options) validate() error {
+	var errs []error
+	need := func(ok bool, what string) {
+		if !ok {
+			errs = append(errs, errors.New(what))
+		}
+	}
+	need(o.Broker != 0, "Broker must be at least 1")
+	need(o.FS != nil, "FS is missing")
+	need(o.Dir != "", "Dir is missing")
+	need(o.Journal != nil, "Journal is missing")
+	need(o.Transport != nil, "Transport is missing")
+	need(o.Shards >= 0 && o.DiskWorkers >= 0, "Shards and DiskWorkers can't be negative")
+	need(o.Tick >= 0, "Tick can't be negative")
+	return errors.Join(errs...)
+}
+
+// Spec names one replica to open.
+type Spec struct {
+	Group     raft.GroupID
+	Topic     [16]byte
+	Partition uint32
+	// Name is the directory below Options.Dir: letters, digits, '.', '_', '-'.
+	Name   string
+	Self   raft.ReplicaID
+	Voters []raft.ReplicaID
+	// SegmentBytes is the size at which segments roll; 0: the default.
+	SegmentBytes int64
+}
+
+// Host runs the replicas of one broker.
+type Host struct {
+	o       Options
+	log     *slog.Logger
+	ctx     context.Context // for logging only; never cancelled
+	shards  []*shard
+	disk    *queue[flush]
+	journal *queue[save]
+	cold    coldReads
+	stats   stats
+
+	loops   sync.WaitGroup // shards
+	workers sync.WaitGroup // disk workers, journal writer, cold readers
+
+	mu      sync.RWMutex
+	groups  map[raft.GroupID]*Group          // guarded by mu
+	opening map[raft.GroupID]struct{}        // guarded by mu; being opened or removed
+	hard    map[raft.GroupID]storedHardState // guarded by mu; as found in the journal, until opened
+	closed  bool                             // guarded by mu
+
+	failOnce sync.Once
+	done     chan struct{} // closed when the host can't go on
+	err      error         // set before done is closed
+}
+
+// New reads the hard states from the journal. It starts nothing.
+func New(o Options) (*Host, error) {
+	if err := o.validate(); err != nil {
+		return nil, fmt.Errorf("multiraft options: %w", err)
+	}
+	o.setDefaults()
+	h := &Host{
+		o: o, log: o.Logger, ctx: context.Background(),
+		disk: newQueue[flush](), journal: newQueue[save](),
+		groups:  make(map[raft.GroupID]*Group),
+		opening: make(map[raft.GroupID]struct{}),
+		hard:    make(map[raft.GroupID]storedHardState),
+		done:    make(chan struct{}),
+	}
+	h.cold = coldReads{h: h, jobs: make(chan coldRead, coldQueue)}
+	if err := h.loadHardStates(); err != nil {
+		return nil, err
+	}
+	for range o.Shards {
+		h.shards = append(h.shards, newShard(h))
+	}
+	return h, nil
+}
+
+// Start starts the shards and workers. Close ends them.
+func (h *Host) Start() {
+	for _, s := range h.shards {
+		h.loops.Go(s.run)
+	}
+	h.workers.Add(h.o.DiskWorkers + 1 + defaultColdReaders)
+	for range h.o.DiskWorkers {
+		go h.diskWorker()
+	}
+	go h.journalWriter()
+	for range defaultColdReaders {
+		go h.cold.run()
+	}
+}
+
+// Done is closed when the host can't go on: its journal failed. Err then says
+// why.
+func (h *Host) Done() <-chan struct{} { return h.done }
+
+// Err returns the cause once Done is closed.
+func (h *Host) Err() error {
+	select {
+	case <-h.done:
+		return h.err
+	default:
+		return nil
+	}
+}
+
+func (h *Host) fail(err error) {
+	h.failOnce.Do(func() {
+		h.err = fmt.Errorf("journal of the broker: %w", err)
+		h.log.Log(h.ctx, slog.LevelError, "the journal failed, no replica can vote or lead", "error", err)
+		close(h.done)
+	})
+}
+
+// Deliver hands in a message from another broker and takes ownership of frames.
+// It never blocks: messages for groups that aren't open here, or beyond the
+// inbox's bound, are dropped and counted, and Raft sends again.
+func (h *Host) Deliver(m *raft.Message, frames []byte) {
+	h.mu.RLock()
+	g := h.groups[m.Group]
+	h.mu.RUnlock()
+	if g == nil || m.To != g.spec.Self {
+		h.stats.strays.Add(1)
+		return
+	}
+	if ok, _ := g.shard.in.put(event{kind: evMessage, g: g, msg: *m, frames: frames}, true); !ok {
+		h.stats.dropped.Add(1)
+	}
+}
+
+// Group returns the open group with that id, or nil.
+func (h *Host) Group(id raft.GroupID) *Group {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.groups[id]
+}
+
+// Groups returns all open groups, in order of their names.
+func (h *Host) Groups() []*Group {
+	h.mu.RLock()
+	all := make([]*Group, 0, len(h.groups))
+	for _, g := range h.groups {
+		all = append(all, g)
+	}
+	h.mu.RUnlock()
+	slices.SortFunc(all, func(a, b *Group) int {
+		if a.spec.Name < b.spec.Name {
+			return -1
+		}
+		return 1
+	})
+	return all
+}
+
+func (h *Host) dirOf(name string) string { return path.Join(h.o.Dir, name) }
+
+// shardOf spreads groups over shards by id, so that a group always meets the
+// same shard.
+func (h *Host) shardOf(id raft.GroupID) *shard {
+	n := uint64(14695981039346656037) // FNV-1a
+	for _, b := range id {
+		n = (n ^ uint64(b)) * 1099511628211
+	}
+	return h.shards[n%uint64(len(h.shards))]
+}

@@ -1,0 +1,26 @@
+package multiraft
+
+import "time"
+
+// Defaults of Options.
+const (
+	defaultTick           = 50 * time.Millisecond
+	defaultElectionTicks  = 8
+	defaultHeartbeatTicks = 2
+	defaultDiskWorkers    = 8
+	defaultColdReaders    = 2
+
+	// inboxBytes bounds what waits for one shard: messages with their entries and
+	// batches to append.
+	inboxBytes = 64 << 20
+
+	// eventOverhead is what an event counts beside its payload.
+	eventOverhead = 256
+
+	// coldQueue bounds the append messages that wait for entries to be read from
+	// disk, per host. Beyond it the message is dropped and the core told so.
+	coldQueue = 256
+
+	// abandonedAppend is how long an append with no deadline of its own waits.
+	abandonedAppend = time.Minute
+)

@@ -1,0 +1,248 @@
+package multiraft
+
+import (
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/logq/logq/internal/invariants"
+	"github.com/logq/logq/internal/protocol"
+	"github.com/logq/logq/internal/replica"
+	"github.com/logq/logq/raft"
+)
+
+// shard is one goroutine and the replicas that it owns. Nothing else touches
+// them, so they need no locks.
+type shard struct {
+	h       *Host
+	in      *inbox
+	stop    chan struct{}
+	stopped chan struct{}
+
+	groups map[raft.GroupID]*Group
+	dirty  []*Group
+	out    replica.Output
+}
+
+func newShard(h *Host) *shard {
+	return &shard{
+		h: h, in: newInbox(), stop: make(chan struct{}), stopped: make(chan struct{}),
+		groups: make(map[raft.GroupID]*Group),
+	}
+}
+
+// run is the shard's loop. On stop it answers everything that still waits and
+// returns; disk work that is out finishes on its own and reports to nobody.
+func (s *shard) run() {
+	defer close(s.stopped)
+	ticker := time.NewTicker(s.h.o.Tick)
+	defer ticker.Stop()
+	var spare []event
+	for {
+		select {
+		case <-s.stop:
+			s.shutdown()
+			return
+		case <-s.in.wake:
+		case now := <-ticker.C:
+			s.tick(now)
+		}
+		events := s.in.swap(spare)
+		for i := range events {
+			s.handle(&events[i])
+		}
+		spare = events
+		s.settle()
+	}
+}
+
+func (s *shard) tick(now time.Time) {
+	for _, g := range s.groups {
+		s.guard(g, func() { g.rep.Tick(&s.out) })
+		if len(g.appends.slots) > 0 {
+			g.appends.expire(now, &replica.UnknownError{Cause: ErrDeadline})
+		}
+	}
+}
+
+// handle carries out one event.
+func (s *shard) handle(e *event) {
+	g := e.g
+	if g.gone && e.kind != evOpen {
+		s.refuse(e, &UnknownGroupError{ID: g.spec.Group})
+		return
+	}
+	switch e.kind {
+	case evOpen:
+		s.groups[g.spec.Group] = g
+		s.guard(g, func() { g.publish() })
+		e.reply <- nil
+	case evClose:
+		s.close(g)
+		e.reply <- nil
+	case evMessage:
+		s.guard(g, func() { s.step(g, e) })
+	case evAppend:
+		s.append(g, e)
+	case evLatest:
+		s.guard(g, func() {
+			g.nextToken++
+			g.latest[g.nextToken] = e.read
+			g.rep.Read(g.nextToken, &s.out)
+		})
+	case evSaved:
+		s.diskDone(g, e.err, func() { g.rep.Saved(e.n, &s.out) })
+	case evFlushed:
+		s.diskDone(g, e.err, func() { g.rep.Flushed(e.n, &s.out) })
+	case evSent:
+		s.guard(g, func() { g.rep.Sent(e.to, false, &s.out) })
+	case evTransfer:
+		s.guard(g, func() { e.reply <- g.rep.Transfer(e.to, &s.out) })
+	}
+}
+
+func (s *shard) append(g *Group, e *event) {
+	token := g.appends.add(e.deadline, e.done)
+	if time.Now().After(e.deadline) {
+		// It waited here past its deadline: refused before it was appended, so the
+		// answer is a definite no.
+		g.appends.finish(AppendResult{Token: token, Err: &ExpiredError{}})
+		return
+	}
+	s.guard(g, func() { g.rep.Append(e.batch, e.term, token, &s.out) })
+}
+
+func (s *shard) step(g *Group, e *event) {
+	err := g.rep.Step(&e.msg, e.frames, &s.out)
+	var bad *replica.FrameError
+	if errors.As(err, &bad) {
+		s.h.stats.badFrames.Add(1)
+		s.h.log.Warn("dropped an append message with bad entries", "group", g.spec.Name, "error", err)
+	}
+}
+
+func (s *shard) diskDone(g *Group, err error, ok func()) {
+	s.guard(g, func() {
+		if err != nil {
+			g.rep.DiskFailed(err, &s.out)
+			return
+		}
+		ok()
+	})
+}
+
+// guard runs one step of g's replica and then what came out of it. A broken
+// invariant parks the replica; the shard lives.
+func (s *shard) guard(g *Group, f func()) {
+	if g.gone {
+		return
+	}
+	if err := recovered(f); err != nil {
+		s.out.Sends = s.out.Sends[:0] // nothing of a broken replica leaves
+		g.rep.Fail(err, &s.out)
+	}
+	if err := g.rep.Err(); err != nil && g.view.Load() != nil && g.view.Load().err == nil {
+		s.h.stats.failed.Add(1)
+		s.h.log.Log(s.h.ctx, slog.LevelError, "replica taken out of service", "group", g.spec.Name, "replica", g.spec.Self, "error", err)
+	}
+	s.collect(g)
+	if !g.dirty {
+		g.dirty = true
+		s.dirty = append(s.dirty, g)
+	}
+}
+
+func recovered(f func()) (err error) {
+	defer invariants.Recover(&err)
+	f()
+	return nil
+}
+
+// collect sends the messages and answers the callers of one step.
+func (s *shard) collect(g *Group) {
+	for i := range s.out.Sends {
+		s.send(g, &s.out.Sends[i])
+	}
+	// Answers go out after the high watermark is visible, so that a caller that
+	// reads right after its ack finds its record.
+	if len(s.out.Appends) > 0 || len(s.out.Reads) > 0 || s.out.Changed {
+		g.publish()
+	}
+	for _, r := range s.out.Appends {
+		g.appends.finish(r)
+	}
+	for _, r := range s.out.Reads {
+		done := g.latest[r.Token]
+		delete(g.latest, r.Token)
+		if done != nil {
+			done(r.HighWatermark, r.Err)
+		}
+	}
+	s.out.Reset()
+}
+
+func (s *shard) send(g *Group, m *replica.Send) {
+	to := protocol.BrokerOf(uint64(m.Message.To))
+	if m.Cold {
+		if !s.h.cold.submit(g, m.Message) {
+			s.in.put(event{kind: evSent, g: g, to: m.Message.To}, false)
+		}
+		return
+	}
+	if !s.h.o.Transport.Send(to, &m.Message, m.Frames) && m.Message.Type == raft.MsgAppend {
+		// Told through the inbox: the core must not be stepped while its output is
+		// being carried out.
+		s.in.put(event{kind: evSent, g: g, to: m.Message.To}, false)
+	}
+}
+
+// settle starts the disk work of all that changed in this round.
+func (s *shard) settle() {
+	for i, g := range s.dirty {
+		s.dirty[i] = nil
+		g.dirty = false
+		if g.gone {
+			continue
+		}
+		w := g.rep.Disk()
+		if w.Save {
+			s.h.journal.submit(save{g: g, id: g.spec.Group, hard: w.Hard, n: w.SaveN})
+		}
+		if w.Flush {
+			s.h.disk.submit(flush{g: g, n: w.FlushN})
+		}
+		g.publish()
+	}
+	s.dirty = s.dirty[:0]
+}
+
+// refuse answers an event of a group that is gone.
+func (s *shard) refuse(e *event, err error) {
+	switch e.kind {
+	case evAppend:
+		e.done(AppendResult{Err: &replica.FailedError{Cause: err}})
+	case evLatest:
+		e.read(0, err)
+	case evTransfer, evClose, evOpen:
+		e.reply <- err
+	}
+}
+
+// close takes g out of the shard and ends what waits for it.
+func (s *shard) close(g *Group) {
+	delete(s.groups, g.spec.Group)
+	g.rep.Fail(ErrClosed, &s.out)
+	s.collect(g)
+	g.gone = true
+	g.wakeWaiters()
+}
+
+func (s *shard) shutdown() {
+	rest := s.in.close()
+	for _, g := range s.groups {
+		s.close(g)
+	}
+	for i := range rest {
+		s.refuse(&rest[i], ErrClosed)
+	}
+}

@@ -1,0 +1,64 @@
+package multiraft
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// Stats are counters since the start, for metrics.
+type Stats struct {
+	// Flushes are group commits; FlushNanos the time spent in them.
+	Flushes, FlushErrors, FlushNanos uint64
+	// JournalSaves are syncs of the journal, JournalEntries the hard states in
+	// them.
+	JournalSaves, JournalEntries, JournalErrors, JournalNanos uint64
+	// Dropped messages met a full inbox; Strays a group that isn't open here.
+	Dropped, Strays uint64
+	// BadFrames are append messages whose entries failed their checks.
+	BadFrames uint64
+	// ColdReadErrors are failed reads of old entries for followers.
+	ColdReadErrors uint64
+	// Failed replicas were taken out of service.
+	Failed uint64
+	// Groups are open now.
+	Groups int
+}
+
+type stats struct {
+	flushes, flushErrors, flushNanos          atomic.Uint64
+	saves, saveEntries, saveErrors, saveNanos atomic.Uint64
+	dropped, strays, badFrames                atomic.Uint64
+	coldReadErrors, failed                    atomic.Uint64
+}
+
+func (s *stats) flushed(d time.Duration, err error) {
+	s.flushes.Add(1)
+	s.flushNanos.Add(uint64(d))
+	if err != nil {
+		s.flushErrors.Add(1)
+	}
+}
+
+func (s *stats) saved(n int, d time.Duration, err error) {
+	s.saves.Add(1)
+	s.saveEntries.Add(uint64(n))
+	s.saveNanos.Add(uint64(d))
+	if err != nil {
+		s.saveErrors.Add(1)
+	}
+}
+
+// Stats returns the counters.
+func (h *Host) Stats() Stats {
+	s := &h.stats
+	h.mu.RLock()
+	groups := len(h.groups)
+	h.mu.RUnlock()
+	return Stats{
+		Flushes: s.flushes.Load(), FlushErrors: s.flushErrors.Load(), FlushNanos: s.flushNanos.Load(),
+		JournalSaves: s.saves.Load(), JournalEntries: s.saveEntries.Load(),
+		JournalErrors: s.saveErrors.Load(), JournalNanos: s.saveNanos.Load(),
+		Dropped: s.dropped.Load(), Strays: s.strays.Load(), BadFrames: s.badFrames.Load(),
+		ColdReadErrors: s.coldReadErrors.Load(), Failed: s.failed.Load(), Groups: groups,
+	}
+}

@@ -1,0 +1,73 @@
+package replica
+
+import "github.com/logq/logq/raft"
+
+// DiskWork is what a replica wants made durable now.
+type DiskWork struct {
+	// Save: write Hard to the journal, then call Saved(SaveN).
+	Save  bool
+	Hard  raft.HardState
+	SaveN uint64
+	// Flush: run Log().Flush, then call Flushed(FlushN).
+	Flush  bool
+	FlushN uint64
+}
+
+// diskQueue matches completions of two independent files, journal and segment,
+// to the core's numbered Readys in order: a Ready is persisted when all that it
+// asked of both is done, and so is every Ready before it.
+type diskQueue struct {
+	waiting []diskReady // FIFO by n
+	saveN   uint64      // last Ready with a hard state
+	flushN  uint64      // last Ready with log work
+	savedN  uint64      // highest number reported by Saved
+	flushed uint64      // highest number reported by Flushed
+	saving  bool        // a Save is out
+	flushes bool        // a Flush is out
+}
+
+type diskReady struct {
+	n           uint64
+	save, flush bool
+}
+
+func (q *diskQueue) push(n uint64, save, flush bool) {
+	q.waiting = append(q.waiting, diskReady{n: n, save: save, flush: flush})
+	if save {
+		q.saveN = n
+	}
+	if flush {
+		q.flushN = n
+	}
+}
+
+// take returns the work to start, at most one save and one flush at a time.
+func (q *diskQueue) take() (w DiskWork) {
+	if !q.saving && q.saveN > q.savedN {
+		q.saving, w.Save, w.SaveN = true, true, q.saveN
+	}
+	if !q.flushes && q.flushN > q.flushed {
+		q.flushes, w.Flush, w.FlushN = true, true, q.flushN
+	}
+	return w
+}
+
+func (q *diskQueue) saved(n uint64)     { q.saving, q.savedN = false, max(q.savedN, n) }
+func (q *diskQueue) flushDone(n uint64) { q.flushes, q.flushed = false, max(q.flushed, n) }
+
+// next pops the highest Ready number that is wholly durable, 0 if there is none
+// new.
+func (q *diskQueue) next() (n uint64) {
+	i := 0
+	for ; i < len(q.waiting); i++ {
+		r := q.waiting[i]
+		if r.save && r.n > q.savedN || r.flush && r.n > q.flushed {
+			break
+		}
+		n = r.n
+	}
+	if i > 0 {
+		q.waiting = q.waiting[:copy(q.waiting, q.waiting[i:])]
+	}
+	return n
+}

@@ -1,0 +1,181 @@
+package replica
+
+import (
+	"fmt"
+
+	"github.com/logq/logq/internal/vfs"
+	"github.com/logq/logq/raft"
+	"github.com/logq/logq/record"
+	"github.com/logq/logq/segments"
+)
+
+// Options configure a replica. Zero sizes take the defaults of limits.go.
+type Options struct {
+	Group    raft.GroupID
+	Identity segments.Identity
+	// ID is this replica, Voters the group's members; ID must be among them.
+	ID     raft.ReplicaID
+	Voters []raft.ReplicaID
+	// FS and Dir hold the partition's segment files.
+	FS  vfs.FS
+	Dir string
+	// SegmentBytes is the size at which a segment rolls, TailBytes the budget of
+	// the recent tail in memory.
+	SegmentBytes int64
+	TailBytes    int
+	// Hard is the hard state that the journal holds for ID.
+	Hard raft.HardState
+	// Seed feeds the election timeouts.
+	Seed uint64
+	// ElectionTicks and HeartbeatTicks count calls of Tick.
+	ElectionTicks, HeartbeatTicks int
+	// MaxMessageBytes bounds the entries of one append message, MaxInflightBytes
+	// what is unacknowledged per follower, MaxUncommittedBytes what a leader
+	// accepts beyond the commit index before it answers raft.ErrBusy.
+	MaxMessageBytes, MaxInflightBytes, MaxUncommittedBytes int
+	MaxInflightMessages                                    int
+}
+
+// Replica is one replica of one partition. It isn't safe for concurrent use.
+type Replica struct {
+	o    Options
+	core *raft.Core
+	log  *segments.Log
+
+	term   raft.Term // of the last Ready's hard state; the write term of new frames
+	hard   raft.HardState
+	commit raft.Index
+	hw     record.Offset // offset after the last committed record; never falls
+	marks  offsetMarks   // entries in (commit, last]
+	own    proposals     // appended here, not yet committed
+	reads  map[uint64]uint64
+	disk   diskQueue
+	err    error // first failure; set once
+
+	// The bytes of the input being handled, for the Ready that follows it.
+	staged record.Batch // own proposal
+	raw    []byte       // frames of a stepped append
+	rawLo  raft.Index
+}
+
+// Open opens or creates the log in o.Dir and boots the core on it. It does file
+// I/O; nothing else in this package does. A damaged log gives the error of
+// segments.Open (errors.Is segments.ErrCorrupt) and nothing is changed on disk.
+func Open(o Options) (*Replica, segments.Recovery, error) {
+	o.setDefaults()
+	log, rec, err := segments.Open(segments.Options{
+		FS: o.FS, Dir: o.Dir, Identity: o.Identity,
+		SegmentBytes: o.SegmentBytes, TailBytes: o.TailBytes,
+	})
+	if err != nil {
+		return nil, rec, fmt.Errorf("open the log of replica %d: %w", o.ID, err)
+	}
+	r := &Replica{o: o, log: log, reads: make(map[uint64]uint64)}
+	if err := r.boot(rec); err != nil {
+		_ = log.Close() // the boot error is the one that tells
+		return nil, rec, err
+	}
+	return r, rec, nil
+}
+
+// boot restores commit index and high watermark from the marks in the frames
+// and starts the core.
+func (r *Replica) boot(rec segments.Recovery) error {
+	prevIndex, prevTerm := r.log.PrevOfFirst()
+	last := raft.Index(r.log.Last())
+	r.commit = min(max(raft.Index(rec.Commit), raft.Index(prevIndex)), max(last, raft.Index(prevIndex)))
+	if err := r.restoreMarks(raft.Index(prevIndex), last); err != nil {
+		return fmt.Errorf("read the uncommitted tail of replica %d: %w", r.o.ID, err)
+	}
+	r.log.SetCommit(segments.Index(r.commit))
+
+	r.hard = r.o.Hard
+	starts := r.log.Terms()
+	terms := make([]raft.TermStart, len(starts))
+	for i, s := range starts {
+		terms[i] = raft.TermStart{Term: raft.Term(s.Term), First: raft.Index(s.First)}
+	}
+	core, err := raft.New(raft.Options{
+		Group: r.o.Group, ID: r.o.ID, Voters: r.o.Voters, Seed: r.o.Seed,
+		ElectionTicks: r.o.ElectionTicks, HeartbeatTicks: r.o.HeartbeatTicks,
+		MaxMessageBytes: r.o.MaxMessageBytes, MaxInflightBytes: r.o.MaxInflightBytes,
+		MaxUncommittedBytes: r.o.MaxUncommittedBytes, MaxInflightMessages: r.o.MaxInflightMessages,
+	}, sizes{r.log}, r.hard, raft.LogState{
+		Prev:   raft.EntryID{Term: raft.Term(prevTerm), Index: raft.Index(prevIndex)},
+		Last:   max(last, raft.Index(prevIndex)),
+		Terms:  terms,
+		Commit: r.commit,
+
+		WriteTerm: raft.Term(rec.WriteTerm),
+	})
+	if err != nil {
+		return fmt.Errorf("start the Raft core of replica %d: %w", r.o.ID, err)
+	}
+	r.core = core
+	// The core may be in a later term than the journal knows: its first Ready then
+	// saves it.
+	r.term = r.core.Status().Term
+	return nil
+}
+
+// restoreMarks reads the frames from the commit index on: the committed one for
+// the high watermark, the others for what follows when they commit.
+func (r *Replica) restoreMarks(prev, last raft.Index) error {
+	r.hw = r.log.StartOffset()
+	lo := r.commit
+	if lo <= prev {
+		lo = prev + 1
+	}
+	var buf []byte
+	for lo <= last {
+		hi, _ := r.log.Fit(segments.Index(lo), segments.Index(last)+1, bootReadBytes)
+		var err error
+		if buf, err = r.log.ReadFrames(buf[:0], segments.Index(lo), hi); err != nil {
+			return err
+		}
+		for rest := buf; len(rest) > 0; {
+			f, n, err := segments.ParseFrame(r.o.Identity, rest)
+			if err != nil {
+				return err
+			}
+			rest = rest[n:]
+			next := f.BaseOffset + record.Offset(f.Records)
+			if i := raft.Index(f.Index); i <= r.commit {
+				r.hw = next
+			} else {
+				r.marks.push(i, next)
+			}
+		}
+		lo = raft.Index(hi)
+	}
+	return nil
+}
+
+// sizes lets the core ask how much of the log fits a message.
+type sizes struct{ log *segments.Log }
+
+func (s sizes) Fit(lo, hi raft.Index, maxBytes int) (raft.Index, int) {
+	end, n := s.log.Fit(segments.Index(lo), segments.Index(hi), maxBytes)
+	return raft.Index(end), n
+}
+
+// Log returns the log, for its reader methods and for Flush.
+func (r *Replica) Log() *segments.Log { return r.log }
+
+// ID returns the replica's id.
+func (r *Replica) ID() raft.ReplicaID { return r.o.ID }
+
+// HighWatermark returns the offset after the last record known to be committed.
+func (r *Replica) HighWatermark() record.Offset { return r.hw }
+
+// Commit returns the commit index.
+func (r *Replica) Commit() raft.Index { return r.commit }
+
+// HardState returns the newest hard state, durable or not.
+func (r *Replica) HardState() raft.HardState { return r.hard }
+
+// Status returns the core's view.
+func (r *Replica) Status() raft.Status { return r.core.Status() }
+
+// Err returns why the replica is out of service, or nil.
+func (r *Replica) Err() error { return r.err }
