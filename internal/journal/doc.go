@@ -109,7 +109,7 @@
 //
 // # Limits and departures
 //
-// Values up to [MaxValueBytes], all together up to [MaxStateBytes]. FAULTS of the
+// Values up to [MaxValueBytes], all together up to [MaxStateBytes]. Weaknesses of the
 // library that are covered each have a test, weakness_test.go; the order of
 // writes, syncs and directory syncs is held by testdata/trace.txt.
 package journal
