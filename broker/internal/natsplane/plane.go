@@ -29,7 +29,8 @@ type Plane struct {
 	appends, reads, edge *nats.Conn
 	micro                micro.Service
 
-	due   sync.WaitGroup // replies
+	due   atomic.Int64  // replies that are still to come
+	idle  chan struct{} // holds a token when due may have reached 0
 	shut  atomic.Bool
 	stats counters
 
@@ -43,7 +44,7 @@ func Start(o Options) (*Plane, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Plane{o: o, log: o.Logger, server: s, bound: make(map[Binding]*nats.Subscription)}
+	p := &Plane{o: o, log: o.Logger, server: s, bound: make(map[Binding]*nats.Subscription), idle: make(chan struct{}, 1)}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	if err := p.join(secret); err != nil {
 		p.stop()
@@ -98,27 +99,36 @@ func (p *Plane) ClientURL() string { return p.server.ClientURL() }
 func (p *Plane) Addr() string { return p.server.Addr().String() }
 
 // Close stops taking requests, waits until those taken are answered or ctx is
-// done, and stops the server. Further calls do nothing.
+// done, and stops the server. Replies that come later go nowhere. Further calls
+// do nothing.
 func (p *Plane) Close(ctx context.Context) error {
 	if p.shut.Swap(true) {
 		return nil
 	}
-	answered := make(chan struct{})
-	go func() {
-		p.due.Wait()
-		close(answered)
-	}()
-	var err error
-	select {
-	case <-answered:
-		err = p.flush()
-	case <-ctx.Done():
-		err = fmt.Errorf("close the NATS side: requests were still under way: %w", ctx.Err())
-	}
+	err := p.drain(ctx)
 	p.stop()
-	// The handler answers everything in the end, so this goroutine ends too.
-	<-answered
 	return err
+}
+
+func (p *Plane) drain(ctx context.Context) error {
+	for p.due.Load() > 0 {
+		select {
+		case <-p.idle:
+		case <-ctx.Done():
+			return fmt.Errorf("close the NATS side: %d requests were still under way: %w", p.due.Load(), ctx.Err())
+		}
+	}
+	return p.flush()
+}
+
+// replied counts one reply as sent.
+func (p *Plane) replied() {
+	if p.due.Add(-1) == 0 {
+		select {
+		case p.idle <- struct{}{}:
+		default:
+		}
+	}
 }
 
 func (p *Plane) flush() error {

@@ -80,7 +80,7 @@ func (p *Plane) hand(nc *nats.Conn, inbox string, req *protocol.Request) {
 	p.stats.requests.Add(1)
 	op, topic := req.Op, req.Topic
 	p.o.Handler.Handle(p.ctx, req, func(r *protocol.Response) {
-		defer p.due.Done()
+		defer p.replied()
 		p.answer(nc, inbox, op, topic, r)
 	})
 }

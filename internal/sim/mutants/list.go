@@ -80,7 +80,7 @@ var list = []mutant{
 	{name: "half of the voters taken for a majority", edits: []edit{{
 		file: "raft/replication.go",
 		old:  "if i := Index(quorum.Reached(c.scratch)); ",
-		new:  "if i := Index(slices.Max(c.scratch)); ",
+		new:  "if i := Index(max(quorum.Reached(c.scratch), slices.Max(c.scratch))); ",
 	}, {
 		file: "raft/replication.go",
 		old:  "\t\"errors\"\n",
