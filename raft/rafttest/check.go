@@ -44,13 +44,20 @@ func newChecker(c *Cluster) *Checker {
 	}
 }
 
+// failf reports a violated property, unless messages were made up.
+func (k *Checker) failf(format string, args ...any) {
+	if !k.c.o.Unchecked {
+		k.c.failf(format, args...)
+	}
+}
+
 // Stats returns the counts of elections won and of ranges reported as lost.
 func (c *Cluster) Stats() (elections, lost int) { return c.check.Elections, c.check.Lost }
 
 // started: a node comes back with what it has promised.
 func (k *Checker) started(n *Node) {
 	if s := n.Core.Status(); s.Term < k.promised[n.ID] {
-		k.c.failf("node %d comes back in term %d, it had promised in term %d", n.ID, s.Term, k.promised[n.ID])
+		k.failf("node %d comes back in term %d, it had promised in term %d", n.ID, s.Term, k.promised[n.ID])
 	}
 	for i, e := range n.Log {
 		k.appended(n, raft.Index(i+1), []Entry{e})
@@ -70,10 +77,10 @@ func (k *Checker) appended(n *Node, lo raft.Index, entries []Entry) {
 		}
 		id, now := raft.EntryID{Term: e.Term, Index: at}, content{data: e.Data, prev: prev}
 		if was, ok := k.entries[id]; ok && was != now {
-			k.c.failf("log matching: entry %v is %v at node %d, and %v elsewhere", id, now, n.ID, was)
+			k.failf("log matching: entry %v is %v at node %d, and %v elsewhere", id, now, n.ID, was)
 		}
 		if prev > e.Term {
-			k.c.failf("node %d appends entry %v after one of term %d", n.ID, id, prev)
+			k.failf("node %d appends entry %v after one of term %d", n.ID, id, prev)
 		}
 		k.entries[id] = now
 	}
@@ -82,26 +89,26 @@ func (k *Checker) appended(n *Node, lo raft.Index, entries []Entry) {
 // truncated: nothing committed goes.
 func (k *Checker) truncated(n *Node, from raft.Index) {
 	if from <= n.Commit || int(from) > len(n.Log) {
-		k.c.failf("node %d truncates at %d, its commit index is %d, its log ends at %d", n.ID, from, n.Commit, len(n.Log))
+		k.failf("node %d truncates at %d, its commit index is %d, its log ends at %d", n.ID, from, n.Commit, len(n.Log))
 	}
 }
 
 // committed: state-machine safety, and a majority really has it on disk.
 func (k *Checker) committed(n *Node, to raft.Index) {
 	if to <= n.Commit || int(to) > len(n.Log) {
-		k.c.failf("node %d commits %d after %d in a log of %d", n.ID, to, n.Commit, len(n.Log))
+		k.failf("node %d commits %d after %d in a log of %d", n.ID, to, n.Commit, len(n.Log))
 		return
 	}
 	for i := n.Commit + 1; i <= to; i++ {
 		e := n.Log[i-1]
 		if int(i) <= len(k.log) {
 			if k.log[i-1] != e {
-				k.c.failf("state machine safety: node %d commits %v at %d, elsewhere it is %v", n.ID, e, i, k.log[i-1])
+				k.failf("state machine safety: node %d commits %v at %d, elsewhere it is %v", n.ID, e, i, k.log[i-1])
 			}
 			continue
 		}
 		if by, ok := k.gone[raft.EntryID{Term: e.Term, Index: i}]; ok {
-			k.c.failf("entry %d of term %d is committed, node %d had reported it as lost", i, e.Term, by)
+			k.failf("entry %d of term %d is committed, node %d had reported it as lost", i, e.Term, by)
 		}
 		k.log = append(k.log, e)
 	}
@@ -119,7 +126,7 @@ func (k *Checker) durable(n *Node, to raft.Index) {
 		}
 	}
 	if have < quorum.Size(len(k.c.Nodes)) {
-		k.c.failf("node %d commits %d, which is durable on %d nodes of %d", n.ID, to, have, len(k.c.Nodes))
+		k.failf("node %d commits %d, which is durable on %d nodes of %d", n.ID, to, have, len(k.c.Nodes))
 	}
 }
 
@@ -130,7 +137,7 @@ func (k *Checker) sent(n *Node, m *raft.Message) {
 	case raft.MsgVote:
 		k.vote(n, m.Term, n.ID, hard)
 		if last := n.lastOnDisk(); last != (raft.EntryID{Term: m.LogTerm, Index: m.Index}) {
-			k.c.failf("node %d asks for votes with last entry %d/%d, on its disk is %v", n.ID, m.LogTerm, m.Index, last)
+			k.failf("node %d asks for votes with last entry %d/%d, on its disk is %v", n.ID, m.LogTerm, m.Index, last)
 		}
 	case raft.MsgVoteReply:
 		if !m.Reject {
@@ -141,7 +148,7 @@ func (k *Checker) sent(n *Node, m *raft.Message) {
 			return
 		}
 		if int(m.Index) > len(log) || hard.Term != m.Term {
-			k.c.failf("node %d acknowledges %d in term %d, on its disk are term %d and %d entries", n.ID, m.Index, m.Term, hard.Term, len(log))
+			k.failf("node %d acknowledges %d in term %d, on its disk are term %d and %d entries", n.ID, m.Index, m.Term, hard.Term, len(log))
 			return
 		}
 		k.acknowledged(n, m)
@@ -166,7 +173,7 @@ func (k *Checker) acknowledged(n *Node, m *raft.Message) {
 		return // that leadership is over
 	}
 	if int(m.Index) > len(l.Log) || n.disk.log[m.Index-1] != l.Log[m.Index-1] {
-		k.c.failf("node %d acknowledges %d to node %d, whose log there differs", n.ID, m.Index, l.ID)
+		k.failf("node %d acknowledges %d to node %d, whose log there differs", n.ID, m.Index, l.ID)
 	}
 }
 
@@ -174,12 +181,12 @@ func (k *Checker) acknowledged(n *Node, m *raft.Message) {
 func (k *Checker) vote(n *Node, term raft.Term, to raft.ReplicaID, hard raft.HardState) {
 	b := ballot{voter: n.ID, term: term}
 	if was, ok := k.votes[b]; ok && was != to {
-		k.c.failf("node %d votes for %d in term %d, it had voted for %d", n.ID, to, term, was)
+		k.failf("node %d votes for %d in term %d, it had voted for %d", n.ID, to, term, was)
 	}
 	k.votes[b] = to
 	k.promised[n.ID] = max(k.promised[n.ID], term)
 	if hard.Term < term || hard.Term == term && hard.Vote != to {
-		k.c.failf("node %d votes for %d in term %d, on its disk is %+v", n.ID, to, term, hard)
+		k.failf("node %d votes for %d in term %d, on its disk is %+v", n.ID, to, term, hard)
 	}
 }
 
@@ -190,7 +197,7 @@ func (k *Checker) stepped(n *Node) {
 		return
 	}
 	if other, ok := k.leaders[s.Term]; ok {
-		k.c.failf("election safety: nodes %d and %d both lead term %d", other, n.ID, s.Term)
+		k.failf("election safety: nodes %d and %d both lead term %d", other, n.ID, s.Term)
 		return
 	}
 	k.leaders[s.Term] = n.ID
@@ -199,7 +206,7 @@ func (k *Checker) stepped(n *Node) {
 	for i := len(k.log); i > 0; i-- {
 		if e := k.log[i-1]; e.Term < s.Term {
 			if len(n.Log) < i || n.Log[i-1] != e {
-				k.c.failf("leader completeness: node %d leads term %d without entry %d, %v, which is committed", n.ID, s.Term, i, e)
+				k.failf("leader completeness: node %d leads term %d without entry %d, %v, which is committed", n.ID, s.Term, i, e)
 			}
 			return // log matching covers those before
 		}
@@ -218,10 +225,10 @@ func (k *Checker) read(n *Node, r raft.ReadResult) {
 	}
 	key := readKey{n.ID, n.Lives, r.ID}
 	if floor, ok := k.reads[key]; ok && r.Index < floor {
-		k.c.failf("stale read: node %d answers %d, %d was committed when it was asked", n.ID, r.Index, floor)
+		k.failf("stale read: node %d answers %d, %d was committed when it was asked", n.ID, r.Index, floor)
 	}
 	if int(r.Index) > len(k.log) {
-		k.c.failf("node %d answers a read with %d, only %d is committed", n.ID, r.Index, len(k.log))
+		k.failf("node %d answers a read with %d, only %d is committed", n.ID, r.Index, len(k.log))
 	}
 	delete(k.reads, key)
 }
@@ -231,7 +238,7 @@ func (k *Checker) lost(n *Node, l raft.LostRange) {
 	k.Lost++
 	for i := l.Lo; i < l.Hi; i++ {
 		if int(i) <= len(k.log) && k.log[i-1].Term == l.Term {
-			k.c.failf("node %d reports entry %d of term %d as lost, it is committed", n.ID, i, l.Term)
+			k.failf("node %d reports entry %d of term %d as lost, it is committed", n.ID, i, l.Term)
 		}
 		k.gone[raft.EntryID{Term: l.Term, Index: i}] = n.ID
 	}
