@@ -1,0 +1,148 @@
+package broker
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/logq/logq/internal/protocol"
+)
+
+// Peer is one broker of a cluster.
+type Peer struct {
+	ID   int
+	Addr string // HOST:PORT of its peer listener
+}
+
+// Config configures a broker. ID, DataDir and Listen are needed.
+type Config struct {
+	// ID is the broker's number in its cluster, 1 to 65535, for ever.
+	ID int
+	// Peers are all brokers of the cluster, this one included, the same on each;
+	// empty: a cluster of this one alone.
+	Peers []Peer
+	// DataDir holds everything that the broker keeps.
+	DataDir string
+	// Listen is HOST:PORT for clients (NATS), HTTP for health and metrics; an empty
+	// HTTP is not served. Port 0 takes a free one.
+	Listen, HTTP string
+	// Advertise is the HOST:PORT that clients are told; default: the listener's.
+	Advertise string
+	// PeerListener replaces listening on this broker's address in Peers. The broker
+	// owns it from Start on.
+	PeerListener net.Listener
+	// Rack is the failure domain; replicas are spread over racks.
+	Rack string
+	// Insecure allows listeners off loopback without TLS.
+	Insecure bool
+	// ClientTLS and PeerTLS secure the listeners; nil is plain. PeerTLS is used in
+	// both roles and should demand client certificates.
+	ClientTLS, PeerTLS *tls.Config
+
+	// Tick is the unit of the two below, default 50 ms. ElectionTicks (8) is the
+	// least silence before an election, HeartbeatTicks (2) a leader's interval.
+	Tick                          time.Duration
+	ElectionTicks, HeartbeatTicks int
+	// Shards and DiskWorkers size the Raft host, 0: its defaults.
+	Shards, DiskWorkers int
+	// InflightBytes bounds appends under way on the broker; default 256 MiB.
+	InflightBytes int64
+
+	Logger *slog.Logger // default: discard
+}
+
+// Validate reports everything that is wrong with the configuration.
+func (c *Config) Validate() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if c.ID < 1 || c.ID > 65535 {
+		bad("broker id %d: want 1 to 65535", c.ID)
+	}
+	if c.DataDir == "" {
+		bad("the data directory is missing")
+	}
+	c.checkAddr(bad, "client listener", c.Listen, c.ClientTLS)
+	if c.HTTP != "" {
+		checkHostPort(bad, "HTTP listener", c.HTTP)
+	}
+	if c.Advertise != "" {
+		checkHostPort(bad, "advertised address", c.Advertise)
+	} else if host, _, err := net.SplitHostPort(c.Listen); err == nil && everywhere(host) {
+		bad("client listener %q is every address of the machine: say with the advertised address which one clients shall use", c.Listen)
+	}
+	c.checkPeers(bad)
+	if c.Tick < 0 || c.ElectionTicks < 0 || c.HeartbeatTicks < 0 || c.Shards < 0 || c.DiskWorkers < 0 || c.InflightBytes < 0 {
+		bad("times, ticks, sizes and counts can't be negative")
+	}
+	if c.ElectionTicks > 0 && c.HeartbeatTicks > 0 && c.ElectionTicks <= c.HeartbeatTicks {
+		bad("ElectionTicks (%d) must be more than HeartbeatTicks (%d)", c.ElectionTicks, c.HeartbeatTicks)
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Config) checkPeers(bad func(string, ...any)) {
+	if len(c.Peers) == 0 {
+		return
+	}
+	ids, addrs, self := map[int]bool{}, map[string]bool{}, false
+	for _, p := range c.Peers {
+		switch {
+		case p.ID < 1 || p.ID > 65535:
+			bad("peer %d@%s: want an id from 1 to 65535", p.ID, p.Addr)
+		case ids[p.ID]:
+			bad("peer %d is named twice", p.ID)
+		case addrs[p.Addr]:
+			bad("peer address %s is named twice", p.Addr)
+		}
+		ids[p.ID], addrs[p.Addr] = true, true
+		if p.ID == c.ID {
+			self = true
+			if c.PeerListener == nil {
+				c.checkAddr(bad, "peer listener", p.Addr, c.PeerTLS)
+			}
+			continue
+		}
+		checkHostPort(bad, fmt.Sprintf("peer %d", p.ID), p.Addr)
+	}
+	if !self {
+		bad("the peers must name this broker, %d, too", c.ID)
+	}
+	if len(c.Peers) > protocol.MaxReplicas {
+		bad("%d peers, the limit is %d", len(c.Peers), protocol.MaxReplicas)
+	}
+}
+
+func checkHostPort(bad func(string, ...any), what, addr string) (host string, ok bool) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil || port == "" {
+		bad("%s %q: want HOST:PORT", what, addr)
+		return "", false
+	}
+	return host, true
+}
+
+// checkAddr refuses a listener that everyone can reach and listen in on.
+func (c *Config) checkAddr(bad func(string, ...any), what, addr string, cfg *tls.Config) {
+	host, ok := checkHostPort(bad, what, addr)
+	if ok && cfg == nil && !c.Insecure && !loopback(host) {
+		bad("%s %s is not on loopback and has no TLS: give it a certificate, or say that it may be insecure", what, addr)
+	}
+}
+
+func loopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}
+
+// everywhere: an address that can be listened on but not dialled from afar.
+func everywhere(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "" || err == nil && ip.IsUnspecified()
+}
