@@ -132,7 +132,7 @@ func (in *inspection) judge(x Index, end ending) error {
 	switch {
 	case r.durable >= x:
 		in.info.Ending = EndCorrupt
-		in.info.Detail = fmt.Sprintf("%s, but entry %d was durable before entry %d was written", end.reason, x, r.index)
+		in.info.Detail = fmt.Sprintf("%s, but entries up to %d were durable when later frames were written", end.reason, r.durable)
 	case r.garbage == 0:
 		in.info.Ending = EndClean
 	case end.stale:

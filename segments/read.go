@@ -3,6 +3,7 @@ package segments
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 
 	"github.com/logq/logq/record"
@@ -105,6 +106,7 @@ func (l *Log) ReadFrames(dst []byte, lo, hi Index) ([]byte, error) {
 			if err != nil {
 				return err
 			}
+			out = slices.Grow(out, src.bytes())
 			for _, b := range src.frames {
 				out = append(out, b...)
 			}
@@ -134,15 +136,14 @@ func (l *Log) ReadBatches(dst []byte, from, until record.Offset, maxBytes int) (
 		for err == nil && more && at != 0 {
 			more, at, err = l.visit(at, version, func(b []byte) (bool, error) {
 				end := frameNext(b)
+				have := len(out) - len(dst)
 				switch {
-				case end <= from: // before the first batch, or a no-op
+				case Kind(b[posKind]) != KindData || end <= from:
 					return true, nil
-				case end > until || len(out) > len(dst) && len(out)-len(dst)+len(b)-FrameHeaderSize > maxBytes:
+				case end > until || have > 0 && have+len(b)-FrameHeaderSize > maxBytes:
 					return false, nil
 				}
-				if Kind(b[posKind]) == KindData {
-					out, next = append(out, b[FrameHeaderSize:]...), end
-				}
+				out, next = append(out, b[FrameHeaderSize:]...), end
 				return len(out)-len(dst) < maxBytes, nil
 			})
 		}
@@ -214,8 +215,17 @@ type source struct {
 	seg     *segment // or in its file, from the frame of entry first at pos
 	first   Index
 	pos     int64
+	endPos  int64 // at or behind the end
 	lo, end Index
 	last    bool // end is the end of the log
+}
+
+// bytes is an upper bound of the entries' size.
+func (src *source) bytes() (n int) {
+	for _, b := range src.frames {
+		n += len(b)
+	}
+	return n + int(src.endPos-src.pos)
 }
 
 // errChanged says that a truncation came between two steps of a read.
@@ -241,10 +251,10 @@ func (l *Log) source(lo, hi Index, version uint64) (source, error) {
 		return source{frames: l.tail.slices(lo, hi), lo: lo, end: hi, last: hi == end}, nil
 	}
 	s := l.segmentOf(lo)
-	limit, _ := l.onDisk(s)
+	limit, limitPos := l.onDisk(s)
 	m := s.floor(lo)
 	hi = min(hi, limit)
-	return source{seg: s, first: m.index, pos: m.pos, lo: lo, end: hi, last: hi == end}, nil
+	return source{seg: s, first: m.index, pos: m.pos, endPos: s.ceil(hi, limitPos), lo: lo, end: hi, last: hi == end}, nil
 }
 
 // walkDisk reads the frames of a source on disk and calls fn for each of them,

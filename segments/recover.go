@@ -150,16 +150,15 @@ func (op *opening) headers(files []found) error {
 func (op *opening) header(f found) (*segment, error) {
 	l := op.l
 	name := path.Join(l.o.Dir, f.name)
-	b, err := readBlock(l.o.FS, name)
-	if err != nil {
-		return nil, fmt.Errorf("segments: read header of %s: %w", name, err)
-	}
-	h, err := decodeHeader(b)
+	h, err := readHeader(l.o.FS, name)
+	var fault headerFault
 	var newer *VersionError
 	switch {
 	case errors.As(err, &newer):
 		newer.Path = name
 		return nil, newer
+	case err != nil && !errors.As(err, &fault):
+		return nil, fmt.Errorf("segments: read header of %s: %w", name, err)
 	case err == nil && h.Identity != l.o.Identity:
 		return nil, &IdentityError{Path: name, Got: h.Identity, Want: l.o.Identity}
 	case err == nil && (h.ID != f.id || h.BaseIndex != f.base):
@@ -173,25 +172,28 @@ func (op *opening) header(f found) (*segment, error) {
 	return s, nil
 }
 
-func readBlock(fsys vfs.FS, name string) (b []byte, err error) {
+func readHeader(fsys vfs.FS, name string) (h FileHeader, err error) {
 	f, err := fsys.Open(name)
 	if err != nil {
-		return nil, err
+		return h, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	size, err := f.Size()
 	if err != nil {
-		return nil, err
+		return h, err
 	}
-	b = make([]byte, min(size, FileHeaderSize))
-	if n, err := f.ReadAt(b, 0); n < len(b) {
-		return nil, err
+	w := openWindow(f, min(size, FileHeaderSize))
+	defer w.close()
+	b, err := w.bytes(0, FileHeaderSize)
+	if err != nil {
+		return h, err
 	}
-	return b, nil
+	return decodeHeader(b)
 }
 
-// unfinishedFile decides about the newest file with a bad header: without any
-// frame it is one whose making was interrupted, with frames it is damaged.
+// unfinishedFile decides about the newest file with a bad header. Its making was
+// interrupted if there is nothing behind the header block, since frames are
+// written only when header and name are durable; else it is damaged.
 func (op *opening) unfinishedFile(f found, fault error) (err error) {
 	l := op.l
 	name := path.Join(l.o.Dir, f.name)
@@ -206,11 +208,11 @@ func (op *opening) unfinishedFile(f found, fault error) (err error) {
 	}
 	w := openWindow(file, size)
 	defer w.close()
-	r, err := w.search(0, l.salt, l.salt.forSegment(f.id), 0, 0)
+	r, err := w.search(FileHeaderSize, l.salt, l.salt.forSegment(f.id), 0, 0)
 	if err != nil {
 		return fmt.Errorf("segments: read %s: %w", name, err)
 	}
-	if r.frames > 0 {
+	if r.garbage > 0 {
 		return fault
 	}
 	op.unfinished = name
@@ -365,7 +367,7 @@ func (op *opening) judge(s *segment, f vfs.File, w *window, end ending) error {
 	case err != nil:
 		return fmt.Errorf("segments: read %s: %w", s.path, err)
 	case r.durable >= x:
-		return op.damaged(s, s.end, fmt.Errorf("%s, but it was durable before entry %d was written, which is at byte %d or before", end.reason, r.index, r.pos))
+		return op.damaged(s, s.end, fmt.Errorf("%s, but entries up to %d were durable when later frames were written (the next is entry %d at byte %d)", end.reason, r.durable, r.index, r.pos))
 	case x <= op.mark:
 		return op.damaged(s, s.end, fmt.Errorf("%s, but entries up to %d were durable", end.reason, op.mark))
 	case r.garbage == 0:

@@ -107,6 +107,7 @@ type rest struct {
 	durable Index // the highest durable mark in them
 	index   Index // of the first of them
 	pos     int64
+	lastPos int64
 }
 
 // search looks from pos to the end of the file for what lies behind the end of
@@ -147,12 +148,12 @@ func (r *rest) scan(b []byte, pos int64, s, local salt, x Index, write Term) {
 		h := b[at+n:]
 		if checkHeader(h, s) == "" && checkLocal(h, local) == "" {
 			f, l := getFrame(h), getLocal(h)
-			if f.Index > x && l.WriteTerm >= write && (r.frames == 0 || pos+int64(at+n) > r.pos) {
+			if f.Index > x && l.WriteTerm >= write && (r.frames == 0 || pos+int64(at+n) > r.lastPos) {
+				r.lastPos = pos + int64(at+n)
 				if r.frames == 0 {
-					r.index = f.Index
+					r.index, r.pos = f.Index, r.lastPos
 				}
 				r.frames++
-				r.pos = pos + int64(at+n)
 				r.durable = max(r.durable, l.DurableThrough)
 			}
 		}

@@ -142,7 +142,9 @@ func (c *crash) file(n *memNode) *memNode {
 	if n.size != size && c.keep() {
 		size = n.size
 	}
-	data := slices.Clone(base)
+	// The bytes are shared until one side writes.
+	data, shared := base, true
+	n.syncedShared = true
 	unit := int64(blockSize)
 	if c.o.Torn {
 		unit = sectorSize
@@ -156,7 +158,7 @@ func (c *crash) file(n *memNode) *memNode {
 		}
 		changed = append(changed, off)
 		if c.keep() {
-			data = put(data, section(n.data, off, end), off, end)
+			data = put(data, section(n.data, off, end), off, end, &shared)
 		}
 	}
 	if c.o.Torn && len(changed) > 0 {
@@ -164,15 +166,15 @@ func (c *crash) file(n *memNode) *memNode {
 		off := changed[c.o.Rand.IntN(len(changed))]
 		end := min(off+unit, size)
 		cut := off + c.o.Rand.Int64N(end-off+1)
-		data = put(data, section(n.data, off, cut), off, cut)
-		data = put(data, section(base, cut, end), cut, end)
+		data = put(data, section(n.data, off, cut), off, cut, &shared)
+		data = put(data, section(base, cut, end), cut, end, &shared)
 	}
 	if int64(len(data)) > size {
 		data = data[:size]
 	}
 	twin := &memNode{content: content{
-		data: data, size: size, links: 1,
-		synced: slices.Clone(data), syncedSize: size,
+		data: data, dataShared: true, size: size, links: 1,
+		synced: data, syncedShared: true, syncedSize: size,
 	}}
 	c.copies[n] = twin
 	c.to.used += size
@@ -187,11 +189,11 @@ func section(b []byte, lo, hi int64) []byte {
 }
 
 // put writes p and then zeros to b in [lo, hi).
-func put(b, p []byte, lo, hi int64) []byte {
+func put(b, p []byte, lo, hi int64, shared *bool) []byte {
 	if lo >= hi {
 		return b
 	}
-	b = grow(b, hi)
+	b = grow(b, hi, shared)
 	clear(b[lo+int64(copy(b[lo:hi], p)) : hi])
 	return b
 }

@@ -15,6 +15,9 @@ type content struct {
 
 	synced     []byte // as on disk; len(synced) <= syncedSize
 	syncedSize int64
+	// Copy on write: the bytes of data, or of synced, belong to another file too,
+	// since a Clone or Crash.
+	dataShared, syncedShared bool
 	// All writes since the last sync lie in [dirtyLo, dirtyHi).
 	dirtyLo, dirtyHi int64
 	// The smallest size since the last sync, if the file was truncated.
@@ -24,7 +27,7 @@ type content struct {
 
 func (c *content) write(p []byte, off int64) {
 	end := off + int64(len(p))
-	c.data = grow(c.data, end)
+	c.data = grow(c.data, end, &c.dataShared)
 	copy(c.data[off:], p)
 	c.size = max(c.size, end)
 	if c.dirtyLo == c.dirtyHi {
@@ -34,22 +37,29 @@ func (c *content) write(p []byte, off int64) {
 	c.dirtyLo, c.dirtyHi = min(c.dirtyLo, off), max(c.dirtyHi, end)
 }
 
-// grow extends b with zeros to length n at least. It clears what lies between:
-// a file that was cut keeps old bytes in its spare capacity.
-func grow(b []byte, n int64) []byte {
+// grow makes b writable and extends it with zeros to length n at least. It
+// clears what lies between: a file that was cut keeps old bytes in its spare
+// capacity.
+func grow(b []byte, n int64, shared *bool) []byte {
 	old := len(b)
-	if int64(old) >= n {
+	switch {
+	case *shared:
+		*shared = false
+	case int64(old) >= n:
 		return b
-	}
-	if int64(cap(b)) >= n {
+	case int64(cap(b)) >= n:
 		b = b[:n]
 		clear(b[old:])
 		return b
 	}
-	bigger := make([]byte, n, max(n, 2*int64(cap(b)), 512))
+	size := max(n, int64(old))
+	bigger := make([]byte, size, max(size+min(size/2, growMax), 512))
 	copy(bigger, b)
 	return bigger
 }
+
+// growMax bounds the spare capacity of a file in memory.
+const growMax = 1 << 20
 
 func (c *content) truncate(size int64) {
 	if size < c.size && (!c.cut || size < c.cutTo) {
@@ -63,7 +73,7 @@ func (c *content) truncate(size int64) {
 func (c *content) sync() {
 	c.synced = c.afterCut()
 	if hi := min(c.dirtyHi, int64(len(c.data))); c.dirtyLo < hi {
-		c.synced = grow(c.synced, hi)
+		c.synced = grow(c.synced, hi, &c.syncedShared)
 		copy(c.synced[c.dirtyLo:hi], c.data[c.dirtyLo:hi])
 	}
 	c.syncedSize = c.size
@@ -87,7 +97,8 @@ func (c *content) afterCut() []byte {
 // uncache lets readers see the disk's copy, unless changes wait to be written.
 func (c *content) uncache() {
 	if c.dirtyLo == c.dirtyHi && !c.cut {
-		c.data = append(c.data[:0], c.synced...)
+		c.data, c.dataShared = c.synced, true
+		c.syncedShared = true
 		c.size = c.syncedSize
 	}
 }
