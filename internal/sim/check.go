@@ -120,6 +120,9 @@ func (w *world) learnRole(n *node) error {
 	w.leaders[st.Term] = n.id
 	w.report.Elections++
 	w.tracef("%d leads term %d", n.id, st.Term)
+	if !w.healed && w.r.Float64() < w.s.strike {
+		w.q.add(&event{at: w.now + w.between(0, 4*millisecond), kind: evStrike, node: w.indexOf(n)})
+	}
 	return w.checkComplete(n, st.Term)
 }
 
@@ -217,13 +220,10 @@ func (w *world) checkPromise(n *node, m *raft.Message) error {
 		return nil
 	}
 	switch m.Type {
+	case raft.MsgVote: // who asks has voted for itself
+		return w.checkVote(n, m.Term, n.id)
 	case raft.MsgVoteReply:
-		v := vote{by: n.id, term: m.Term}
-		if to, ok := w.votes[v]; ok && to != m.To {
-			return fmt.Errorf("replica %d votes for %d in term %d, it had voted for %d", n.id, m.To, m.Term, to)
-		}
-		w.votes[v] = m.To
-		n.promised = max(n.promised, m.Term)
+		return w.checkVote(n, m.Term, m.To)
 	case raft.MsgAppendReply:
 		if d := raft.Index(n.rep.Log().Durable()); m.Index > d {
 			return fmt.Errorf("replica %d acknowledges %d, durable is %d", n.id, m.Index, d)
@@ -232,6 +232,17 @@ func (w *world) checkPromise(n *node, m *raft.Message) error {
 			n.promised = max(n.promised, m.Term)
 		}
 	}
+	return nil
+}
+
+// checkVote: a replica gives one vote in a term, in all its lives.
+func (w *world) checkVote(n *node, term raft.Term, to raft.ReplicaID) error {
+	v := vote{by: n.id, term: term}
+	if before, ok := w.votes[v]; ok && before != to {
+		return fmt.Errorf("replica %d votes for %d in term %d, it had voted for %d", n.id, to, term, before)
+	}
+	w.votes[v] = to
+	n.promised = max(n.promised, term)
 	return nil
 }
 

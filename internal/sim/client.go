@@ -45,7 +45,7 @@ func (w *world) leader() *node {
 	var found *node
 	for i, k := 0, w.r.IntN(len(w.nodes)); i < len(w.nodes); i++ {
 		n := w.nodes[(i+k)%len(w.nodes)]
-		if n.rep != nil && n.rep.Err() == nil && n.rep.Status().Role == raft.RoleLeader {
+		if n.rep != nil && n.rep.Err() == nil && n.pausedUntil <= w.now && n.rep.Status().Role == raft.RoleLeader {
 			found = n
 			break
 		}

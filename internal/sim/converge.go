@@ -17,6 +17,7 @@ func (w *world) converge() error {
 	w.s.clientEvery = max(w.s.clientEvery, 20*millisecond)
 	w.tracef("healed")
 	for _, n := range w.nodes {
+		n.pausedUntil = 0
 		if n.rep != nil && n.rep.Err() != nil {
 			w.crash(n)
 		}

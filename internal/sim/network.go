@@ -64,7 +64,7 @@ func (w *world) deliver(n *node, e *event) error {
 
 // fault draws one.
 func (w *world) fault() error {
-	weights := []int{w.s.crash, w.s.powerLoss, w.s.cutNode, w.s.cutLink, w.s.heal, w.s.transfer}
+	weights := []int{w.s.crash, w.s.powerLoss, w.s.cutNode, w.s.cutLink, w.s.heal, w.s.transfer, w.s.pause}
 	total := 0
 	for _, v := range weights {
 		total += v
@@ -74,7 +74,7 @@ func (w *world) fault() error {
 		x -= weights[which]
 		which++
 	}
-	victim := w.r.IntN(len(w.nodes))
+	victim := w.victim()
 	switch which {
 	case 0:
 		w.crashFor(w.nodes[victim])
@@ -85,11 +85,7 @@ func (w *world) fault() error {
 			w.crashFor(n)
 		}
 	case 2:
-		w.tracef("%d cut off", victim+1)
-		w.report.Cuts++
-		for i := range w.nodes {
-			w.cut[victim][i], w.cut[i][victim] = true, true
-		}
+		w.cutOff(victim)
 	case 3:
 		to := w.r.IntN(len(w.nodes))
 		w.tracef("link %d->%d cut", victim+1, to+1)
@@ -99,9 +95,49 @@ func (w *world) fault() error {
 		w.tracef("network healed")
 		w.healNetwork()
 	case 5:
-		return w.transfer(w.nodes[victim])
+		return w.transfer(w.nodes[w.r.IntN(len(w.nodes))])
+	case 6:
+		w.pause(victim)
 	}
 	return nil
+}
+
+// strike hits a leader just when it has won: what it has not yet sent, or its
+// followers not yet stored, makes the histories of figure 8.
+func (w *world) strike(victim int) {
+	switch w.r.IntN(3) {
+	case 0:
+		w.crashFor(w.nodes[victim])
+	case 1:
+		w.cutOff(victim)
+	case 2:
+		w.pause(victim)
+	}
+}
+
+func (w *world) cutOff(victim int) {
+	w.tracef("%d cut off", victim+1)
+	w.report.Cuts++
+	for i := range w.nodes {
+		w.cut[victim][i], w.cut[i][victim] = true, true
+	}
+}
+
+func (w *world) pause(victim int) {
+	w.tracef("%d paused", victim+1)
+	w.report.Pauses++
+	w.nodes[victim].pausedUntil = w.now + w.between(1, w.s.pauseFor)
+}
+
+// victim draws whom a fault hits. Leaders are worth most: what goes wrong goes
+// wrong when leadership changes.
+func (w *world) victim() int {
+	if w.r.Float64() < w.s.atLeader {
+		if n := w.leader(); n != nil {
+			return w.indexOf(n)
+		}
+	}
+	return w.r.IntN(len(w.nodes))
 }
 
 func (w *world) crashFor(n *node) {

@@ -29,6 +29,9 @@ type node struct {
 	rep  *replica.Replica // nil while down
 	out  replica.Output
 	life int
+	// pausedUntil holds every event of the node up, as a stopped process does: it
+	// comes back believing what it believed.
+	pausedUntil micros
 
 	saving, flushing *diskOp
 

@@ -16,10 +16,11 @@ const (
 	evRead
 	evFault
 	evRestart
+	evStrike
 	evKinds
 )
 
-var eventNames = [evKinds]string{"", "tick", "deliver", "disk", "client", "read", "fault", "restart"}
+var eventNames = [evKinds]string{"", "tick", "deliver", "disk", "client", "read", "fault", "restart", "strike"}
 
 // event is something that will happen at a simulated time.
 type event struct {

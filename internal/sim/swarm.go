@@ -35,7 +35,11 @@ type swarm struct {
 	cutLink      int
 	heal         int
 	transfer     int
+	pause        int
+	atLeader     float64 // share of faults that hit a leader
+	strike       float64 // share of new leaders that are hit as they start
 	downFor      micros
+	pauseFor     micros
 	segmentBytes int64
 	tailBytes    int
 	valueBytes   int
@@ -52,7 +56,7 @@ func drawSwarm(r *rand.Rand) swarm {
 		return 1 + r.IntN(w)
 	}
 	s := swarm{
-		nodes:        []int{1, 3, 3, 3, 3, 5}[r.IntN(6)],
+		nodes:        []int{1, 3, 3, 3, 5, 5}[r.IntN(6)],
 		tick:         10 * millisecond,
 		latencyMin:   100,
 		latencyMax:   micros(pick(300, 2000, 10_000)),
@@ -73,7 +77,11 @@ func drawSwarm(r *rand.Rand) swarm {
 		cutLink:      weight(4),
 		heal:         1 + r.IntN(6),
 		transfer:     weight(3),
+		pause:        weight(4),
+		atLeader:     pick(0, 0.5, 0.9),
+		strike:       pick(0, 0, 0.3, 0.7),
 		downFor:      micros(pick(1000, 50_000, 400_000)),
+		pauseFor:     micros(pick(20_000, 150_000, 500_000)),
 		segmentBytes: []int64{8 << 10, 16 << 10, 1 << 20}[r.IntN(3)],
 		tailBytes:    []int{4 << 10, 1 << 20}[r.IntN(2)],
 		valueBytes:   []int{8, 200, 2000}[r.IntN(3)],

@@ -32,10 +32,10 @@ const (
 
 // Report counts what a history did.
 type Report struct {
-	Steps, Appends, Acked, NotWritten, Unknown, Reads     int
-	Crashes, PowerLosses, Cuts, Transfers, SyncFailures   int
-	Dropped, Duplicated, Delivered, Stalls, Elections     int
-	Truncations, ColdReads, CommittedEntries, ReadsServed int
+	Steps, Appends, Acked, NotWritten, Unknown, Reads           int
+	Crashes, PowerLosses, Cuts, Transfers, SyncFailures, Pauses int
+	Dropped, Duplicated, Delivered, Stalls, Elections           int
+	Truncations, ColdReads, CommittedEntries, ReadsServed       int
 }
 
 // Add sums reports.
@@ -50,6 +50,7 @@ func (r *Report) Add(o Report) {
 	r.Crashes += o.Crashes
 	r.PowerLosses += o.PowerLosses
 	r.Cuts += o.Cuts
+	r.Pauses += o.Pauses
 	r.Transfers += o.Transfers
 	r.SyncFailures += o.SyncFailures
 	r.Dropped += o.Dropped
@@ -146,6 +147,11 @@ func (w *world) next() error {
 
 func (w *world) handle(e *event) error {
 	n := w.nodes[e.node]
+	if n.pausedUntil > w.now && (e.kind == evTick || e.kind == evDeliver || e.kind == evDisk) {
+		e.at = n.pausedUntil
+		w.q.add(e)
+		return nil
+	}
 	switch e.kind {
 	case evTick:
 		if n.rep == nil || n.life != e.life {
@@ -172,6 +178,11 @@ func (w *world) handle(e *event) error {
 		}
 		w.schedule(evFault)
 		return w.fault()
+	case evStrike:
+		if !w.healed {
+			w.strike(e.node)
+		}
+		return nil
 	case evRestart:
 		if n.rep != nil {
 			return nil
