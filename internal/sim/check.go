@@ -25,7 +25,8 @@ type vote struct {
 }
 
 type committed struct {
-	term  raft.Term
+	term  raft.Term // of the entry
+	in    raft.Term // in which it was committed
 	id    entryID
 	base  record.Offset
 	value uint64 // 0: no-op
@@ -126,12 +127,13 @@ func (w *world) learnRole(n *node) error {
 	return w.checkComplete(n, st.Term)
 }
 
-// checkComplete: whoever leads has every entry that is committed in an earlier
-// term.
+// checkComplete: whoever leads has every entry that was committed in an earlier
+// term (paper, figure 3). The entry may be of a still earlier one: a leader that
+// never heard of it and whose term lies between the two is no breach.
 func (w *world) checkComplete(n *node, term raft.Term) error {
 	for i := len(w.committed); i > 0; i-- {
 		c := &w.committed[i-1]
-		if c.term >= term {
+		if c.in >= term {
 			continue
 		}
 		if len(n.mirror) < i || n.mirror[i-1].id != c.id {
@@ -176,7 +178,8 @@ func (w *world) commitEntry(n *node, i raft.Index) error {
 	if err != nil {
 		return err
 	}
-	c := committed{term: m.term, id: m.id, base: f.BaseOffset}
+	in := n.rep.Status().Term
+	c := committed{term: m.term, in: in, id: m.id, base: f.BaseOffset}
 	if f.BaseOffset != w.nextOff {
 		return fmt.Errorf("offsets not dense: entry %d starts at %d, the one before ended at %d", i, f.BaseOffset, w.nextOff)
 	}
@@ -193,7 +196,7 @@ func (w *world) commitEntry(n *node, i raft.Index) error {
 	w.report.CommittedEntries++
 	for _, o := range w.nodes {
 		if o.rep != nil && o != n && o.rep.Err() == nil {
-			if st := o.rep.Status(); st.Role == raft.RoleLeader && st.Term > m.term {
+			if st := o.rep.Status(); st.Role == raft.RoleLeader && st.Term > in {
 				if err := w.checkComplete(o, st.Term); err != nil {
 					return err
 				}

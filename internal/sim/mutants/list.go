@@ -148,6 +148,19 @@ var list = []mutant{
 		old:  "if r.save && r.n > q.savedN || r.flush && r.n > q.flushed {",
 		new:  "if r.save && r.n > q.savedN {",
 	}}},
+	{name: "stale suffix kept (D2)", edits: []edit{
+		{file: "segments/recover.go",
+			old: "case loc.WriteTerm < write:",
+			new: "case false:"},
+		{file: "segments/recover.go",
+			old: "case f.PrevTerm != at.term:",
+			new: "case f.PrevTerm > at.term:"},
+	}},
+	{name: "torn tail taken for the end of an older log", edits: []edit{{
+		file: "segments/recover.go",
+		old:  "case x <= op.mark:",
+		new:  "case false:",
+	}}},
 	{name: "hard state forgotten at a restart", edits: []edit{{
 		file: "internal/replica/replica.go",
 		old:  "r.hard = r.o.Hard\n",
