@@ -155,6 +155,7 @@ func (h *Host) Remove(ctx context.Context, id raft.GroupID, name string) error {
 		return fmt.Errorf("remove group %s: it is being opened or removed, or the host is closed", name)
 	}
 	g := h.groups[id]
+	_, voted := h.hard[id]
 	delete(h.groups, id)
 	h.opening[id] = struct{}{}
 	h.mu.Unlock()
@@ -166,6 +167,8 @@ func (h *Host) Remove(ctx context.Context, id raft.GroupID, name string) error {
 	}()
 	if g != nil {
 		h.evict(ctx, g)
+	} else if _, err := h.o.FS.Stat(h.dirOf(name)); errors.Is(err, fs.ErrNotExist) && !voted {
+		return nil // removed before: a restart asks for every topic ever deleted
 	}
 	if err := h.o.FS.RemoveAll(h.dirOf(name)); err != nil {
 		return fmt.Errorf("delete the log of %s: %w", name, err)
