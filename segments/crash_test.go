@@ -125,7 +125,7 @@ func TestCrashAnywhere(t *testing.T) {
 
 // crashed judges one state of the disk, and again after a crash at each call of
 // its recovery.
-func crashed(t *testing.T, d *driver, mem *vfs.Mem, where string) {
+func crashed(t testing.TB, d *driver, mem *vfs.Mem, where string) {
 	t.Helper()
 	faults := &vfs.Faults{}
 	calls := 0
@@ -152,7 +152,7 @@ func crashed(t *testing.T, d *driver, mem *vfs.Mem, where string) {
 }
 
 // recovered opens a disk after a power loss and checks what it holds.
-func recovered(t *testing.T, d *driver, mem *vfs.Mem, where string) {
+func recovered(t testing.TB, d *driver, mem *vfs.Mem, where string) {
 	t.Helper()
 	o := d.o
 	o.FS = mem

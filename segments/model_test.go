@@ -56,6 +56,7 @@ type driver struct {
 	commit segments.Index
 	batch  bool // payloads are real batches
 	faults *vfs.Faults
+	mem    *vfs.Mem // below the faults, where a test needs it
 }
 
 func newDriver(t testing.TB, seed uint64, o segments.Options) *driver {

@@ -152,7 +152,7 @@ func (f *Faults) judge(c Call) verdict {
 		return verdict{}
 	}
 	return verdict{
-		err:   pathErr(hit.Op.String(), c.Path, &InjectedError{Rule: hit.String(), Err: hit.Err}),
+		err:   pathErr(c.Op.String(), c.Path, &InjectedError{Rule: hit.String(), Err: hit.Err}),
 		short: min(int64(hit.Short), c.Len), lost: hit.Lost,
 	}
 }
