@@ -12,8 +12,8 @@ import (
 	"github.com/logq/logq/internal/protocol"
 )
 
-// Handler carries out requests. It owns req; reply is called exactly once, from
-// any goroutine.
+// Handler carries out requests. It owns req, with all that is in it, and must not
+// block; reply is called exactly once, from any goroutine. ctx ends with the plane.
 type Handler interface {
 	Handle(ctx context.Context, req *protocol.Request, reply func(*protocol.Response))
 }
@@ -32,9 +32,17 @@ type Options struct {
 	TLS     *tls.Config // nil: plain
 	// Metadata is shown by service discovery.
 	Metadata map[string]string
-	Logger   *slog.Logger // default: discard
+	// MaxRequests bounds the requests under way; default 64 Ki. Their bytes are
+	// bounded by the service, which knows what they are for.
+	MaxRequests int
+	// MaxPendingBytes is what the server buffers for one connection that is read
+	// slowly before it cuts it off; default and least sensible value 64 MiB, which
+	// is eight of the largest messages.
+	MaxPendingBytes int64
+	Logger          *slog.Logger // default: discard
 }
 
+// check reports all faults at once.
 func (o *Options) check() (host string, port int, err error) {
 	var errs []error
 	host, text, err := net.SplitHostPort(o.Listen)
@@ -47,6 +55,15 @@ func (o *Options) check() (host string, port int, err error) {
 	if o.Handler == nil {
 		errs = append(errs, errors.New("option Handler is missing"))
 	}
+	if o.MaxRequests < 0 || o.MaxPendingBytes < 0 {
+		errs = append(errs, fmt.Errorf("limits %d and %d must not be negative", o.MaxRequests, o.MaxPendingBytes))
+	}
+	if o.MaxRequests == 0 {
+		o.MaxRequests = defaultMaxRequests
+	}
+	if o.MaxPendingBytes == 0 {
+		o.MaxPendingBytes = defaultMaxPendingBytes
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -54,4 +71,12 @@ func (o *Options) check() (host string, port int, err error) {
 		port = -1 // the server's word for a free one
 	}
 	return host, port, errors.Join(errs...)
+}
+
+// ListenError says that the client listener could not be opened.
+type ListenError struct{ Addr, Reason string }
+
+// Error names the address, the reason and the remedy.
+func (e *ListenError) Error() string {
+	return fmt.Sprintf("client listener %s: %s: stop what holds the port, or choose another address", e.Addr, e.Reason)
 }

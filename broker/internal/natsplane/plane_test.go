@@ -129,13 +129,29 @@ func TestErrorsAreTyped(t *testing.T) {
 			t.Errorf("%s: %q %v", m.Subject, r.Data, r.Header)
 		}
 	}
-	for _, subject := range []string{"logq.v1.produce.x.t", "logq.v1.produce.0", "logq.v1.fetch._.t", "logq.v1.nonsense", "logq.v1.admin.nonsense"} {
+	for _, subject := range []string{
+		"logq.v1.produce.x.t", "logq.v1.produce.0", "logq.v1.produce.0.a.>", "logq.v1.produce.0.*", "logq.v1.fetch._.t", "logq.v1.offsets.00.t",
+		"logq.v1.nonsense", "logq.v1.nonsense.0.t", "logq.v1.admin.nonsense", "logq.v1.admin.topic.create.x", "logq.v1.meta.x", "logq.v1.produce",
+	} {
 		r := request(t, nc, &nats.Msg{Subject: subject})
-		if r.Header.Get(protocol.HeaderError) == "" {
-			t.Errorf("%s is answered with %q", subject, r.Data)
+		var e protocol.ErrorReply
+		if err := json.Unmarshal(r.Data, &e); err != nil || e.Error == nil || e.Error.Outcome != protocol.NotWritten {
+			t.Errorf("%s is answered with %q, %v", subject, r.Data, err)
+		}
+		if r.Header.Get(protocol.HeaderError) == "" || r.Header.Get("Nats-Service-Error-Code") == "" {
+			t.Errorf("%s is answered with header %v", subject, r.Header)
 		}
 	}
-	r := request(t, nc, &nats.Msg{Subject: protocol.ProduceSubject("a", 0), Header: nats.Header{"Logq-Epoch": {"soon"}}})
+	r := request(t, nc, &nats.Msg{Subject: "logq.v1.pub.zero.a"})
+	var ack protocol.PubAck
+	if err := json.Unmarshal(r.Data, &ack); err != nil || ack.Error == nil || ack.Error.ErrCode != protocol.APIErrCodeBase+uint16(protocol.InvalidRequest) {
+		t.Errorf("a bad pub is answered with %q, %v", r.Data, err)
+	}
+	r = request(t, nc, &nats.Msg{Subject: protocol.MetaSubject, Header: nats.Header{"Logq-Deadline-Ms": {"soon"}}})
+	if !strings.Contains(string(r.Data), "Logq-Deadline-Ms") {
+		t.Errorf("a bad header is answered with %s", r.Data)
+	}
+	r = request(t, nc, &nats.Msg{Subject: protocol.ProduceSubject("a", 0), Header: nats.Header{"Logq-Epoch": {"soon"}}})
 	if !strings.Contains(string(r.Data), "Logq-Epoch") {
 		t.Errorf("a bad header is answered with %s", r.Data)
 	}

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
 
 	"github.com/logq/logq/internal/protocol"
 )
@@ -19,14 +20,13 @@ func (p *Plane) answer(nc *nats.Conn, inbox string, op protocol.Op, topic string
 		return
 	}
 	m := message(op, topic, r)
-	m.Subject = inbox
 	if len(m.Data) > MaxPayloadBytes {
 		m = message(op, topic, protocol.ErrorResponse(protocol.Errorf(protocol.MessageTooLarge, "the reply has %d bytes, the limit is %d", len(m.Data), MaxPayloadBytes)))
-		m.Subject = inbox
 	}
+	m.Subject = inbox
 	if err := nc.PublishMsg(m); err != nil {
 		p.stats.replyErrors.Add(1)
-		p.log.Debug("send a reply", "operation", op.String(), "error", err)
+		p.log.Debug("a reply was not sent", "operation", op.String(), "error", err)
 	}
 }
 
@@ -34,14 +34,13 @@ func (p *Plane) answer(nc *nats.Conn, inbox string, op protocol.Op, topic string
 // themselves, with the numbers in headers.
 func message(op protocol.Op, topic string, r *protocol.Response) *nats.Msg {
 	m := &nats.Msg{}
+	if r.Err != nil {
+		m.Header = errorHeader(r.Err)
+	}
 	switch {
 	case op == protocol.OpPub:
 		m.Data = encode(r.PubAck(topic))
-		if r.Err != nil {
-			m.Header = errorHeader(r.Err)
-		}
 	case r.Err != nil:
-		m.Header = errorHeader(r.Err)
 		m.Data = encode(protocol.ErrorReply{Error: r.Err})
 	case op == protocol.OpProduce:
 		m.Data = encode(r.ProduceReply(topic))
@@ -61,8 +60,10 @@ func message(op protocol.Op, topic string, r *protocol.Response) *nats.Msg {
 	return m
 }
 
+// errorHeader carries the code, and what tools for micro services look at.
 func errorHeader(e *protocol.Error) nats.Header {
-	return nats.Header{protocol.HeaderError: {strconv.Itoa(int(e.Code))}}
+	code := strconv.Itoa(int(e.Code))
+	return nats.Header{protocol.HeaderError: {code}, micro.ErrorCodeHeader: {code}, micro.ErrorHeader: {e.Name}}
 }
 
 // encode can't fail: the shapes hold nothing that JSON has no word for.
