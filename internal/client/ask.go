@@ -84,7 +84,7 @@ func (c *Client) ask(ctx context.Context, r *Request, subject string, order []so
 // askOne tries a request at one broker.
 func (c *Client) askOne(ctx context.Context, r *Request, subject string, s source) (*nats.Msg, *Error) {
 	parent := ctx
-	ctx, cancel := context.WithTimeout(ctx, r.Timeout+replyGrace)
+	ctx, cancel := context.WithTimeout(ctx, r.Timeout+c.o.ReplyGrace)
 	defer cancel()
 	l := s.link
 	if l == nil {

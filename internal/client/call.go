@@ -18,7 +18,7 @@ type Request struct {
 	Topic     string
 	Partition protocol.Partition
 	Body      []byte
-	// Timeout is what the broker gets, counted from Start. The client waits half a second longer for its answer.
+	// Timeout is what the broker gets, counted from Start. The client waits [Options.ReplyGrace] longer for its answer.
 	Timeout time.Duration
 	// Poll is the part of Timeout that the broker may wait on purpose.
 	Poll time.Duration
@@ -166,7 +166,7 @@ func (k *Call) wait(ctx context.Context) (*nats.Msg, *Error) {
 	if k.err != nil {
 		return nil, k.err
 	}
-	timeout := time.NewTimer(time.Until(k.deadline) + replyGrace)
+	timeout := time.NewTimer(time.Until(k.deadline) + k.c.o.ReplyGrace)
 	defer timeout.Stop()
 	probe := time.NewTimer(k.r.Poll + k.c.o.ProbeAfter)
 	defer probe.Stop()

@@ -21,13 +21,13 @@ type Options struct {
 	ProbeAfter time.Duration
 	// MetadataAge is how old metadata in use may grow before it is fetched again in the background. Default 1 minute.
 	MetadataAge time.Duration
+	// ReplyGrace is how much longer than the broker the client waits, so that the broker's typed answer wins. Default 500 ms.
+	ReplyGrace time.Duration
 	// Backoff is the pause between tries of Retry.
 	Backoff Backoff
 }
 
 const (
-	// replyGrace is how much longer than the broker the client waits, so that the broker's typed answer wins.
-	replyGrace = 500 * time.Millisecond
 	// askTimeout bounds the wait for one broker's metadata.
 	askTimeout = 2 * time.Second
 	// refreshTimeout bounds one round of asking for metadata.
@@ -55,7 +55,7 @@ func (o Options) withDefaults() Options {
 		value time.Duration
 	}{
 		{&o.IdleTimeout, time.Minute}, {&o.DialTimeout, 2 * time.Second}, {&o.RedialPause, 250 * time.Millisecond},
-		{&o.ProbeAfter, time.Second}, {&o.MetadataAge, time.Minute},
+		{&o.ProbeAfter, time.Second}, {&o.MetadataAge, time.Minute}, {&o.ReplyGrace, 500 * time.Millisecond},
 	} {
 		if *d.field <= 0 {
 			*d.field = d.value

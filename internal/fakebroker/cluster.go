@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"sync"
-	"testing"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
@@ -30,7 +29,7 @@ type Options struct {
 // Cluster is a cluster of fake brokers.
 type Cluster struct {
 	o       Options
-	tb      testing.TB
+	tb      TB
 	brokers []*Broker // immutable
 
 	mu        sync.Mutex
@@ -48,7 +47,7 @@ type topic struct {
 }
 
 // Start starts a cluster that ends with the test.
-func Start(tb testing.TB, o Options) *Cluster {
+func Start(tb TB, o Options) *Cluster {
 	tb.Helper()
 	c := &Cluster{o: o, tb: tb, topics: map[string]*topic{}, seen: map[protocol.Op]int{}}
 	for i := range max(o.Brokers, 1) {
@@ -80,7 +79,7 @@ func (c *Cluster) URLs() string {
 }
 
 // Connect returns a connection to the first broker that reconnects fast, to any broker, for ever. It ends with the test.
-func (c *Cluster) Connect(tb testing.TB, opts ...nats.Option) *nats.Conn {
+func (c *Cluster) Connect(tb TB, opts ...nats.Option) *nats.Conn {
 	tb.Helper()
 	nc, err := nats.Connect(c.URLs(), append([]nats.Option{
 		nats.DontRandomize(), nats.MaxReconnects(-1), nats.ReconnectWait(reconnectWait), nats.ReconnectJitter(0, 0),
