@@ -99,10 +99,10 @@ func (l *Log) onDisk(s *segment) (Index, int64) {
 // the file system; dst is then returned as it was.
 func (l *Log) ReadFrames(dst []byte, lo, hi Index) ([]byte, error) {
 	var out []byte
-	err := l.stable(func(version uint64) error {
+	err := l.stable(func() error {
 		out = dst
 		for at := lo; at < hi; {
-			src, err := l.source(at, hi, version)
+			src, err := l.source(at, hi)
 			if err != nil {
 				return err
 			}
@@ -129,12 +129,12 @@ func (l *Log) ReadFrames(dst []byte, lo, hi Index) ([]byte, error) {
 // last of them, or from if there is none. The caller bounds until by what is
 // committed. Errors are *OutOfRangeError and those of ReadFrames.
 func (l *Log) ReadBatches(dst []byte, from, until record.Offset, maxBytes int) (out []byte, next record.Offset, err error) {
-	err = l.stable(func(version uint64) error {
+	err = l.stable(func() error {
 		out, next = dst, from
 		at, err := l.findOffset(from)
 		more := true
 		for err == nil && more && at != 0 {
-			more, at, err = l.visit(at, version, func(b []byte) (bool, error) {
+			more, at, err = l.visit(at, func(b []byte) (bool, error) {
 				end := frameNext(b)
 				have := len(out) - len(dst)
 				switch {
@@ -180,8 +180,8 @@ func (l *Log) findOffset(o record.Offset) (Index, error) {
 // visit calls fn for the entries from at on, as far as they lie in one place,
 // until it returns false. It returns whether it wants more and where that is; 0
 // at the end of the log.
-func (l *Log) visit(at Index, version uint64, fn func(frame []byte) (bool, error)) (more bool, next Index, err error) {
-	src, err := l.source(at, 0, version)
+func (l *Log) visit(at Index, fn func(frame []byte) (bool, error)) (more bool, next Index, err error) {
+	src, err := l.source(at, 0)
 	if err != nil {
 		return false, 0, err
 	}
@@ -228,19 +228,14 @@ func (src *source) bytes() (n int) {
 	return n + int(src.endPos-src.pos)
 }
 
-// errChanged says that a truncation came between two steps of a read.
-var errChanged = errors.New("segments: truncated meanwhile")
-
 // source looks up the entries from lo on, below hi if that is not 0.
-func (l *Log) source(lo, hi Index, version uint64) (source, error) {
+func (l *Log) source(lo, hi Index) (source, error) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	end := l.last + 1
 	switch {
 	case l.closed:
 		return source{}, ErrClosed
-	case l.truncated != version:
-		return source{}, errChanged
 	case hi == 0:
 		hi = end
 	}
@@ -301,10 +296,10 @@ func (l *Log) walkDisk(src *source, fn func(frame []byte) (bool, error)) (err er
 // stable runs read until no truncation came between its steps: what it read from
 // disk may have been cut or written over meanwhile, and its pieces may be of two
 // logs. An error of a disturbed try doesn't count: a removed file, a torn frame.
-func (l *Log) stable(read func(version uint64) error) error {
+func (l *Log) stable(read func() error) error {
 	for range readRetriesMax {
 		version := l.version()
-		err := read(version)
+		err := read()
 		if l.version() == version {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path"
 	"slices"
 
@@ -66,12 +67,13 @@ type found struct {
 
 func (op *opening) open() error {
 	l := op.l
-	if err := vfs.MkdirAllSync(l.o.FS, l.o.Dir); err != nil {
-		return fmt.Errorf("segments: make directory %s: %w", l.o.Dir, err)
-	}
 	files, err := op.list()
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(files) == 0 {
+		// A directory with segments is durable: it was before the first was made.
+		err = vfs.MkdirAllSync(l.o.FS, l.o.Dir)
+	}
 	if err != nil {
-		return err
+		return fmt.Errorf("segments: open %s: %w", l.o.Dir, err)
 	}
 	op.mark = l.o.DurableMark
 	if err := op.headers(files); err != nil {
@@ -106,7 +108,7 @@ func (op *opening) list() ([]found, error) {
 	o := &op.l.o
 	names, err := o.FS.List(o.Dir)
 	if err != nil {
-		return nil, fmt.Errorf("segments: list %s: %w", o.Dir, err)
+		return nil, err
 	}
 	var files []found
 	for _, name := range names {
@@ -118,6 +120,11 @@ func (op *opening) list() ([]found, error) {
 		files = append(files, found{name, base, id})
 	}
 	slices.SortFunc(files, func(a, b found) int { return cmp.Or(cmp.Compare(a.base, b.base), cmp.Compare(a.id, b.id)) })
+	for i := 1; i < len(files); i++ {
+		if f := files[i]; f.base == files[i-1].base {
+			return nil, &CorruptionError{Path: path.Join(o.Dir, f.name), SegmentID: f.id, Index: f.base, Err: fmt.Errorf("segment %s begins with the same entry", files[i-1].id)}
+		}
+	}
 	return files, nil
 }
 

@@ -12,7 +12,7 @@ import (
 // Timestamps come from producers and need not ascend. Errors are those of
 // ReadFrames, and of a batch that can't be decoded.
 func (l *Log) OffsetForTime(ts int64, until record.Offset) (o record.Offset, at int64, ok bool, err error) {
-	err = l.stable(func(version uint64) error {
+	err = l.stable(func() error {
 		o, at, ok = 0, 0, false
 		dec := record.NewDecoder(record.DecoderOptions{})
 		for i := Index(0); ; {
@@ -21,7 +21,7 @@ func (l *Log) OffsetForTime(ts int64, until record.Offset) (o record.Offset, at 
 				return nil
 			}
 			for i = lo; i < hi; {
-				more, next, err := l.visit(i, version, func(b []byte) (bool, error) {
+				more, next, err := l.visit(i, func(b []byte) (bool, error) {
 					switch {
 					case Index(le.Uint64(b[posIndex:])) >= hi:
 						return false, nil

@@ -413,3 +413,18 @@ func BenchmarkMemSmallCluster(b *testing.B) {
 		}
 	}
 }
+
+// TestMkdirAllSyncInterrupted ends a call between two of its steps, as a crash
+// of the process does, and makes the directory again: then it is durable.
+func TestMkdirAllSyncInterrupted(t *testing.T) {
+	for stop := 1; stop < 12; stop++ {
+		m := vfs.NewMem()
+		faults, err := vfs.ParseFaults(fmt.Sprintf("* * #%d+ EIO", stop))
+		must(t, err)
+		first := vfs.MkdirAllSync(vfs.WithFaults(m, faults), "a/b/c")
+		must(t, vfs.MkdirAllSync(m, "a/b/c"))
+		if !exists(t, crash(m, 0), "a/b/c") {
+			t.Fatalf("stopped at call %d (%v): not durable after the second call", stop, first)
+		}
+	}
+}

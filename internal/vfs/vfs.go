@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path"
 	"path/filepath"
+	"slices"
 )
 
 // FS is the part of a file system that logq uses. Names are paths of the
@@ -101,11 +102,14 @@ func (e *LockedError) Error() string {
 // Unwrap returns the operating system's error.
 func (e *LockedError) Unwrap() error { return e.Err }
 
-// MkdirAllSync makes dir and its missing parents and makes each new name durable.
+// MkdirAllSync makes dir and its missing parents, each durable before the next,
+// so that an interrupted call leaves at most the lowest directory without a
+// durable name; the next call then syncs that one.
 func MkdirAllSync(fsys FS, dir string) error {
 	dir = filepath.ToSlash(filepath.Clean(dir))
 	var missing []string
-	for d := dir; ; d = path.Dir(d) {
+	d := dir
+	for ; ; d = path.Dir(d) {
 		info, err := fsys.Stat(d)
 		if err == nil {
 			if !info.Dir {
@@ -118,13 +122,17 @@ func MkdirAllSync(fsys FS, dir string) error {
 		}
 		missing = append(missing, d)
 	}
-	if len(missing) == 0 {
-		return nil
+	if d != path.Dir(d) {
+		// It may be ours from an interrupted call. If we may not read its parent, we
+		// have not made it.
+		if err := fsys.SyncDir(path.Dir(d)); err != nil && !errors.Is(err, fs.ErrPermission) {
+			return err
+		}
 	}
-	if err := fsys.MkdirAll(dir); err != nil {
-		return err
-	}
-	for _, d := range missing {
+	for _, d := range slices.Backward(missing) {
+		if err := fsys.MkdirAll(d); err != nil {
+			return err
+		}
 		if err := fsys.SyncDir(path.Dir(d)); err != nil {
 			return err
 		}
