@@ -18,9 +18,6 @@ func (c *Core) stepReply(m *Message) error {
 	}
 	if p.advance(m.Index) {
 		c.maybeCommit()
-		if c.role != RoleLeader {
-			return nil
-		}
 		c.handOver(p)
 		c.sendDue = true
 	}

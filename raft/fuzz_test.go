@@ -106,7 +106,7 @@ func hostile(script []byte) error {
 		case 8:
 			if b.pick(8) == 0 {
 				n.Crash(b.pick(3))
-				n.Start(n.Commit)
+				n.Start()
 			}
 		default:
 			m, entries := forged(b)

@@ -57,7 +57,7 @@ func TestS2_VoteAndCrash(t *testing.T) {
 		}
 		c.Node(2).Crash(0)
 		c.Node(2).AutoDisk = true
-		c.Node(2).Start(0)
+		c.Node(2).Start()
 		hand(c, raft.Message{Type: raft.MsgVote, From: 3, To: 2, Term: 5})
 		got := sentTo(c, raft.MsgVoteReply, 3)
 		want(t, fmt.Sprintf("synced %v: the other candidate is refused", synced), got[0].Reject, synced)
@@ -129,7 +129,7 @@ func TestS5_LatePreVotes(t *testing.T) {
 
 	c = newCluster(t, 3, withLogs(9, nil, nil))
 	c.Node(3).Crash(0)
-	c.Node(3).Start(0) // in term 0
+	c.Node(3).Start() // in term 0
 	c.Campaign(3)
 	c.Stabilize()
 	want(t, "term it has learnt", status(c, 3).Term, 9)
@@ -272,7 +272,7 @@ func TestS11_LeaderLosesWhatOthersHave(t *testing.T) {
 	want(t, "commit", status(c, 1).Commit, at)
 	c.Node(1).Crash(0)
 	c.Node(1).AutoDisk = true
-	c.Node(1).Start(at) // a mark that is beyond its log is cut to it
+	c.Node(1).Start()
 	want(t, "last", status(c, 1).Last, at-1)
 	forget(c, 2, 3)
 	c.Campaign(1)
@@ -561,7 +561,7 @@ func TestS29_AllRestart(t *testing.T) {
 			n.Crash(0)
 		}
 		for _, n := range c.Nodes {
-			n.Start(0)
+			n.StartForgetful()
 			want(t, "commit after the restart", n.Core.Status().Commit, 0)
 		}
 		lead := c.WaitLeader(10 * electionTicks)

@@ -254,7 +254,9 @@ func TestPaper541_VoterComparesLastEntries(t *testing.T) {
 		for _, committed := range []raft.Index{0, raft.Index(len(tc.own))} {
 			c := newCluster(t, 3, withLogs(3, tc.own))
 			c.Node(1).Crash(0)
-			c.Node(1).Start(committed)
+			c.Node(1).Mark(committed)
+			c.Node(1).Start()
+			want(t, "commit", status(c, 1).Commit, committed)
 			for _, typ := range []raft.MessageType{raft.MsgPreVote, raft.MsgVote} {
 				hand(c, raft.Message{Type: typ, From: 2, To: 1, Term: 4, Index: tc.last.Index, LogTerm: tc.last.Term})
 				got := c.Take(nil)

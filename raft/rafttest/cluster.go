@@ -66,7 +66,7 @@ func New(o Options) *Cluster {
 		}
 	}
 	for _, n := range c.Nodes {
-		n.Start(0)
+		n.Start()
 	}
 	return c
 }
@@ -75,8 +75,9 @@ func New(o Options) *Cluster {
 // given terms, named so that equal (term, index) have equal data, and a term
 // that is at least the last one.
 func (n *Node) Fill(term raft.Term, terms ...raft.Term) {
-	n.disk.log = nil
+	n.disk.keep(0)
 	for i, t := range terms {
+		n.disk.marks = append(n.disk.marks, 0)
 		n.disk.log = append(n.disk.log, Entry{Term: t, Kind: raft.KindData, Data: fmt.Sprintf("%d/%d", t, i+1)})
 		term = max(term, t)
 	}
@@ -198,6 +199,12 @@ func (c *Cluster) Transfer(id, to raft.ReplicaID) (err error) {
 	err = errors.New("rafttest: the node is down")
 	n.do(func() { err = n.Core.Transfer(to) })
 	return err
+}
+
+// Sent tells node id what became of a message to to.
+func (c *Cluster) Sent(id, to raft.ReplicaID, ok bool) {
+	n := c.Node(id)
+	n.do(func() { n.Core.Sent(to, ok) })
 }
 
 // Deliver delivers the waiting messages that match, in order, but not those that

@@ -41,7 +41,7 @@ func (e *Env) inputs() map[string]func(*args) error {
 		"sent": func(a *args) error {
 			n, to := a.node(), raft.ReplicaID(a.num("to", 0))
 			ok := slices.ContainsFunc(a.d.CmdArgs, func(c datadriven.CmdArg) bool { return c.Key == "ok" && c.Vals[0] == "true" })
-			n.do(func() { n.Core.Sent(to, ok) })
+			e.c.Sent(n.ID, to, ok)
 			return a.err
 		},
 		"fault": func(a *args) error {
@@ -145,8 +145,16 @@ func (e *Env) disks() map[string]func(*args) error {
 			return a.err
 		},
 		"crash": func(a *args) error { n := a.node(); n.Crash(a.num("torn", 0)); return a.err },
-		"start": func(a *args) error { n := a.node(); n.Start(raft.Index(a.num("commit", 0))); return a.err },
-		"wipe":  func(a *args) error { n := a.node(); n.Wipe(a.num("keep", 0)); return a.err },
+		"start": func(a *args) error {
+			n := a.node()
+			if slices.Contains(a.words(), "forgetful") {
+				n.StartForgetful()
+			} else {
+				n.Start()
+			}
+			return a.err
+		},
+		"wipe": func(a *args) error { n := a.node(); n.Wipe(a.num("keep", 0)); return a.err },
 	}
 }
 

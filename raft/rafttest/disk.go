@@ -30,6 +30,7 @@ type write struct {
 	truncate raft.Index
 	lo       raft.Index
 	entries  []Entry
+	mark     raft.Index // commit index at the time, which each frame carries
 }
 
 // disk is what survives a crash, and the work that is on its way there. The two
@@ -37,6 +38,10 @@ type write struct {
 type disk struct {
 	hard raft.HardState
 	log  []Entry // index 1 is log[0]
+	// marks are the commit indexes that the frames of log carry. A frame that is
+	// there vouches for the committed entries before it: nothing up to its mark was
+	// truncated since. One that isn't vouches for nothing.
+	marks []raft.Index
 
 	queue   []write
 	journal int // how many of queue the journal has done
@@ -72,11 +77,17 @@ func (d *disk) stepLog() bool {
 // apply writes the first n entries of w.
 func (d *disk) apply(w *write, n int) {
 	if w.truncate != 0 {
-		d.log = d.log[:min(len(d.log), int(w.truncate)-1)]
+		d.keep(int(w.truncate) - 1)
 	}
-	if n > 0 {
-		d.log = append(d.log[:w.lo-1], w.entries[:n]...)
+	for _, e := range w.entries[:n] {
+		d.log, d.marks = append(d.log, e), append(d.marks, w.mark)
 	}
+}
+
+// keep shortens the log to n entries.
+func (d *disk) keep(n int) {
+	n = min(n, len(d.log))
+	d.log, d.marks = d.log[:n], d.marks[:n]
 }
 
 // done takes the finished work off the queue and returns the number of the
@@ -104,9 +115,17 @@ func (d *disk) crash(torn int) {
 	d.queue, d.journal, d.logged = nil, 0, 0
 }
 
+// commit returns the highest mark in the log.
+func (d *disk) commit() (c raft.Index) {
+	for _, m := range d.marks {
+		c = max(c, m)
+	}
+	return c
+}
+
 // state describes the log for raft.New.
 func (d *disk) state(commit raft.Index) raft.LogState {
-	s := raft.LogState{Last: raft.Index(len(d.log)), Commit: min(commit, raft.Index(len(d.log)))}
+	s := raft.LogState{Last: raft.Index(len(d.log)), Commit: commit}
 	for i, e := range d.log {
 		if i == 0 || d.log[i-1].Term != e.Term {
 			s.Terms = append(s.Terms, raft.TermStart{Term: e.Term, First: raft.Index(i + 1)})

@@ -28,7 +28,7 @@ import (
 //	journal ID [n=N], log ID [n=N]: do disk work; with silent the core isn't told
 //	flush ID…             do all disk work
 //	disk ID… auto|manual
-//	crash ID [torn=N] · start ID [commit=N] · wipe ID keep=N
+//	crash ID [torn=N] · start ID [forgetful] · wipe ID keep=N
 //	cut FROM>TO… · isolate ID · heal
 //	status [ID…] · show ID (the log) · net (the waiting messages)
 type Env struct {

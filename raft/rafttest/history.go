@@ -87,6 +87,7 @@ func (h *history) draw(trace io.Writer) {
 		{one(1, 3), func(h *history) { h.c.Heal() }},
 		{one(0, 0, 1), (*history).fault},
 		{one(0, 1), (*history).powerLoss},
+		{one(0, 1, 3), (*history).usurp},
 	}
 	h.ops[15].weight = min(h.ops[15].weight, h.ops[5].weight)
 	for _, o := range h.ops {
@@ -195,12 +196,12 @@ func (h *history) restart() {
 }
 
 func (h *history) start(n *Node) {
-	commit := raft.Index(0)
+	h.c.tracef("start %d\n", n.ID)
 	if h.pick(2) == 0 {
-		commit = n.Commit // a mark in the frames
+		n.Start()
+	} else {
+		n.StartForgetful()
 	}
-	h.c.tracef("start %d with commit %d\n", n.ID, commit)
-	n.Start(commit)
 }
 
 func (h *history) read() {
@@ -214,9 +215,35 @@ func (h *history) transfer() {
 }
 
 func (h *history) sent() {
-	n := h.leading()
-	to, ok := h.any().ID, h.pick(2) == 0
-	n.do(func() { n.Core.Sent(to, ok) })
+	h.c.Sent(h.leading().ID, h.any().ID, h.pick(2) == 0)
+}
+
+// usurp makes a change of leaders likely while entries of the old one are half
+// replicated: the others miss their leader, and one of them is given a run.
+func (h *history) usurp() {
+	n := h.any()
+	if h.pick(2) == 0 {
+		h.c.Heal()
+		h.c.Isolate(h.leading().ID)
+	}
+	h.c.tracef("%d is to lead\n", n.ID)
+	for _, o := range h.c.Nodes {
+		if o != n && h.pick(4) > 0 {
+			h.c.Tick(o.ID, h.c.o.Raft.ElectionTicks)
+		}
+	}
+	h.c.Campaign(n.ID)
+	for range h.pick(40) {
+		h.deliver()
+		if h.pick(2) == 0 {
+			o := h.any()
+			o.Journal()
+			o.Write()
+		}
+	}
+	if h.pick(2) == 0 {
+		h.c.Heal()
+	}
 }
 
 // fault fails a node's disk: whatever was on its way is not done.

@@ -52,9 +52,14 @@ func (n *Node) Fit(lo, hi raft.Index, maxBytes int) (end raft.Index, bytes int) 
 // SizeOf is what an entry counts in Fit and Propose.
 func SizeOf(e Entry) int { return len(e.Data) + 1 }
 
-// Start boots the node from its disk. commit is the commit index that the log
-// remembers, 0 for none.
-func (n *Node) Start(commit raft.Index) {
+// Start boots the node from its disk, with the commit index that its log
+// remembers.
+func (n *Node) Start() { n.boot(n.disk.commit()) }
+
+// StartForgetful boots the node without a commit index.
+func (n *Node) StartForgetful() { n.boot(0) }
+
+func (n *Node) boot(commit raft.Index) {
 	o := n.c.o.Raft
 	o.ID, o.Voters, o.Seed = n.ID, n.c.voters, n.Seed+uint64(n.Lives)
 	if n.c.o.PerNode != nil {
@@ -109,8 +114,16 @@ func (n *Node) Writes() int { return len(n.disk.queue) }
 // Durable returns the log on disk and the hard state there.
 func (n *Node) Durable() ([]Entry, raft.HardState) { return n.disk.log, n.disk.hard }
 
+// Mark writes on the disk of a stopped node, in its last entry, that the entries
+// up to commit are committed.
+func (n *Node) Mark(commit raft.Index) {
+	if k := len(n.disk.marks); k > 0 {
+		n.disk.marks[k-1] = commit
+	}
+}
+
 // Wipe shortens the log on the disk of a stopped node, as bit rot might.
-func (n *Node) Wipe(keep int) { n.disk.log = n.disk.log[:min(keep, len(n.disk.log))] }
+func (n *Node) Wipe(keep int) { n.disk.keep(keep) }
 
 func (n *Node) diskStep(step func() bool) bool {
 	if !step() {
@@ -149,7 +162,7 @@ func (n *Node) pump() {
 
 func (n *Node) carryOut(r *raft.Ready) {
 	n.c.traceReady(n, r)
-	w := write{n: r.N, save: r.SaveHard, hard: r.Hard, truncate: r.Truncate, lo: r.Append.Lo}
+	w := write{n: r.N, save: r.SaveHard, hard: r.Hard, truncate: r.Truncate, lo: r.Append.Lo, mark: n.Commit}
 	if r.Truncate != 0 {
 		n.c.check.truncated(n, r.Truncate)
 		n.Log = n.Log[:r.Truncate-1]
