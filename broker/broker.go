@@ -184,6 +184,10 @@ func (b *Broker) openData() (fresh bool, err error) {
 	if err := b.fs.MkdirAll(b.c.DataDir); err != nil {
 		return false, fmt.Errorf("data directory: %w", err)
 	}
+	// Whose directory it is comes first: what belongs to another is not touched.
+	if _, _, err := b.identify(); err != nil {
+		return false, err
+	}
 	lock, err := b.fs.Lock(filepath.Join(b.c.DataDir, "LOCK"))
 	if err != nil {
 		var locked *vfs.LockedError
@@ -193,15 +197,21 @@ func (b *Broker) openData() (fresh bool, err error) {
 		return false, fmt.Errorf("lock the data directory: %w", err)
 	}
 	b.lock = lock
-	id, known, err := readIdentity(b.fs, b.c.DataDir)
-	switch {
-	case err != nil:
+	id, known, err := b.identify() // again: it may have changed before the lock was ours
+	if err != nil {
 		return false, err
-	case known && id.Broker != b.c.ID:
-		return false, fmt.Errorf("data directory %s belongs to broker %d, not %d; use the broker's own directory, or an empty one", b.c.DataDir, id.Broker, b.c.ID)
 	}
 	b.cluster.Store(&id.Cluster)
 	return !known, nil
+}
+
+// identify reads whose data directory it is; ok is false for a new one.
+func (b *Broker) identify() (id identity, ok bool, err error) {
+	id, ok, err = readIdentity(b.fs, b.c.DataDir)
+	if err == nil && ok && id.Broker != b.c.ID {
+		err = fmt.Errorf("data directory %s belongs to broker %d, not %d; use the broker's own directory, or an empty one", b.c.DataDir, id.Broker, b.c.ID)
+	}
+	return id, ok, err
 }
 
 // openHost opens the journal and makes the Raft host, its transport and the

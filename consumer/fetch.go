@@ -116,6 +116,9 @@ func (p *partition) pass(k *chunk, next int64) bool {
 	c.mu.Lock()
 	if k.seeks == p.seeks && k.err == nil {
 		p.next = next
+		if k.end {
+			p.next = p.end // a batch may reach beyond it
+		}
 	}
 	c.mu.Unlock()
 	c.ready <- k // the slot is its place
@@ -145,7 +148,7 @@ func (p *partition) retry(err error) bool {
 // fetch asks once, from an offset on, and fills k; next is where to go on.
 func (p *partition) fetch(ctx context.Context, k *chunk, from int64) (next int64, err error) {
 	c := p.c
-	if p.end >= 0 && from >= p.end {
+	if from == p.end {
 		k.end = true
 		return from, nil
 	}
