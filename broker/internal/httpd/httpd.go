@@ -7,117 +7,136 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/pprof"
-	"net/netip"
 	"sync"
-	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-const (
-	headerTimeout = 5 * time.Second
-	idleTimeout   = time.Minute
-	// writeTimeout leaves room for a CPU profile of the default 30 s.
-	writeTimeout   = 2 * time.Minute
-	maxHeaderBytes = 64 << 10
-)
-
-// Options configure a Server.
+// Options configure a Server. Listen and Ready are needed.
 type Options struct {
 	// Listen is HOST:PORT; port 0 takes a free one.
 	Listen string
-	// Ready says why the broker can't serve, nil if it can.
+	// Ready returns why the broker does not serve, nil if it does.
 	Ready func() error
-	// Samples returns the broker's metrics at this moment.
+	// Samples returns the metrics of this moment. Each name must always have the
+	// same kind, help text and label names.
 	Samples func() []Sample
 	Logger  *slog.Logger // default: discard
 }
 
+// ListenError says that the port could not be opened.
+type ListenError struct {
+	Addr string
+	Err  error
+}
+
+// Error names the address, the reason and the remedy.
+func (e *ListenError) Error() string {
+	return fmt.Sprintf("HTTP listener %s: %v: stop what holds the port, or choose another address", e.Addr, e.Err)
+}
+
+// Unwrap returns the system's error.
+func (e *ListenError) Unwrap() error { return e.Err }
+
 // Server is a running HTTP side.
 type Server struct {
-	http *http.Server
-	addr string
-	done sync.WaitGroup
+	srv      *http.Server
+	listener net.Listener
+	log      *slog.Logger
+	ctx      context.Context // ends with the server: long profiles end too
+	cancel   context.CancelFunc
+	done     chan struct{}
+	once     sync.Once
+	err      error // of Close; set once
 }
 
 // Start listens and serves until Close.
 func Start(o Options) (*Server, error) {
+	if o.Ready == nil {
+		return nil, errors.New("httpd: option Ready is missing")
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	s := &Server{log: o.Logger, done: make(chan struct{})}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	handler, err := s.routes(&o)
+	if err != nil {
+		s.cancel()
+		return nil, err
+	}
 	l, err := net.Listen("tcp", o.Listen)
 	if err != nil {
-		return nil, fmt.Errorf("HTTP listener %s: %w; choose another address with --http", o.Listen, err)
+		s.cancel()
+		return nil, &ListenError{Addr: o.Listen, Err: err}
 	}
-	registry := prometheus.NewRegistry()
-	for _, c := range []prometheus.Collector{
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), samples(o.Samples),
-	} {
-		if err := registry.Register(c); err != nil {
-			return nil, errors.Join(fmt.Errorf("register metrics: %w", err), l.Close())
-		}
+	s.listener = limit(l)
+	s.srv = &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+		MaxHeaderBytes: maxHeaderBytes,
+		ErrorLog:       slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
 	}
-	s := &Server{addr: l.Addr().String(), http: &http.Server{
-		Handler: routes(o, registry), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
-		WriteTimeout: writeTimeout, MaxHeaderBytes: maxHeaderBytes,
-		ErrorLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
-	}}
-	s.done.Go(func() {
-		if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			o.Logger.Error("the HTTP listener failed", "error", err)
+	go func() {
+		defer close(s.done)
+		if err := s.srv.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+			s.log.Error("the HTTP side has stopped: no health, no metrics", "error", err)
 		}
-	})
+	}()
 	return s, nil
 }
 
-// URL returns where the server listens.
-func (s *Server) URL() string { return "http://" + s.addr }
+// Addr returns HOST:PORT of the listener.
+func (s *Server) Addr() string { return s.listener.Addr().String() }
 
-// Close waits for requests under way, until ctx is done, and stops.
+// URL returns the base URL for clients on this machine.
+func (s *Server) URL() string { return "http://" + s.Addr() }
+
+// Close waits for running requests until ctx is done, and then cuts them off.
+// Further calls return what the first returned.
 func (s *Server) Close(ctx context.Context) error {
-	err := s.http.Shutdown(ctx)
-	if err != nil {
-		err = errors.Join(err, s.http.Close())
-	}
-	s.done.Wait()
-	return err
-}
-
-func routes(o Options, registry *prometheus.Registry) http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { answer(w, nil) })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { answer(w, o.Ready()) })
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
-	for path, h := range map[string]http.HandlerFunc{
-		"/debug/pprof/": pprof.Index, "/debug/pprof/cmdline": pprof.Cmdline, "/debug/pprof/profile": pprof.Profile,
-		"/debug/pprof/symbol": pprof.Symbol, "/debug/pprof/trace": pprof.Trace,
-	} {
-		mux.HandleFunc(path, loopbackOnly(h))
-	}
-	return mux
-}
-
-func answer(w http.ResponseWriter, err error) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	if err != nil {
-		w.WriteHeader(http.StatusServiceUnavailable)
-		fmt.Fprintln(w, err)
-		return
-	}
-	fmt.Fprintln(w, "ok")
-}
-
-// loopbackOnly looks at the connection itself; headers can say anything.
-func loopbackOnly(h http.HandlerFunc) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		from, err := netip.ParseAddrPort(r.RemoteAddr)
-		if err != nil || !from.Addr().Unmap().IsLoopback() {
-			http.Error(w, "profiles are served to this machine only", http.StatusForbidden)
-			return
+	s.once.Do(func() {
+		s.cancel()
+		if err := s.srv.Shutdown(ctx); err != nil {
+			s.err = s.srv.Close()
 		}
-		h(w, r)
+		<-s.done
+	})
+	return s.err
+}
+
+// limit bounds the connections that are open at a time.
+func limit(l net.Listener) net.Listener {
+	return &limited{Listener: l, slots: make(chan struct{}, maxConnections)}
+}
+
+type limited struct {
+	net.Listener
+	slots chan struct{}
+}
+
+// Accept hangs up on connections beyond the limit, so that they don't wait without
+// an answer.
+func (l *limited) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		select {
+		case l.slots <- struct{}{}:
+			return &counted{Conn: c, free: sync.OnceFunc(func() { <-l.slots })}, nil
+		default:
+			_ = c.Close()
+		}
 	}
+}
+
+type counted struct {
+	net.Conn
+	free func()
+}
+
+// Close gives the slot back.
+func (c *counted) Close() error {
+	defer c.free()
+	return c.Conn.Close()
 }
