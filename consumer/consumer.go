@@ -2,146 +2,233 @@ package consumer
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
 	"github.com/logq/logq/internal/client"
 	"github.com/logq/logq/internal/protocol"
+	"github.com/logq/logq/record"
 )
 
-// Consumer reads a topic. Make one with [New].
+// Record is one record. It belongs to the caller.
+type Record struct {
+	Topic      string
+	Partition  int32
+	Offset     int64
+	Timestamp  time.Time
+	Key, Value []byte // nil: null
+	Headers    []record.Header
+}
+
+// Consumer reads one topic. Make it with New.
 type Consumer struct {
-	o       options
-	topic   string
-	log     *slog.Logger
-	cluster cluster
-	ctx     context.Context // ends with Close
-	cancel  context.CancelFunc
-	wg      sync.WaitGroup
-	wake    chan struct{} // has room for one: something is ready
-	// events counts what a loop over a batch must notice: seeks, the end of its context, Close.
-	events atomic.Uint64
+	topic string
+	o     options
+	log   *slog.Logger
+	c     *client.Client
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	// ready holds what is fetched, in the order of arrival. It has room for all that
+	// the partitions' slots let through; made when Records first starts.
+	ready chan *chunk
 
 	mu      sync.Mutex
+	parts   map[int32]*partition // guarded by mu; nil until Records has started
+	seeks   map[int32]int64      // guarded by mu; before the start
+	running bool                 // guarded by mu
+	left    []Record             // guarded by mu; of a chunk that a Records left
+	open    *chunk               // guarded by mu; whose records these are
+	live    int                  // guarded by mu; partitions that are not done
 	closed  bool                 // guarded by mu
-	reading bool                 // guarded by mu; a Records loop is on
-	parts   map[int32]*partition // guarded by mu; nil before the first Records
-	sought  map[int32]int64      // guarded by mu; seeks before that
-	ready   []*partition         // guarded by mu; those with a queue, in the order of their turns
-	current *chunk               // guarded by mu; what the loop is in, or was when it was left
 }
 
-// cluster is what the consumer needs of the brokers: a *client.Client, or a fake under a simulated clock.
-type cluster interface {
-	Partitions(ctx context.Context, topic string, fresh bool) (int, error)
-	Do(ctx context.Context, r *client.Request) (client.Reply, error)
-	Offset(ctx context.Context, topic string, p protocol.Partition, at protocol.OffsetsRequest, timeout time.Duration) (protocol.OffsetsReply, error)
-	Forget(topic string)
-	Close()
-}
-
-// New returns a consumer of a topic on the caller's connection, which stays the caller's. It opens connections of its own
-// to the brokers that lead partitions, with the same options. Nothing is read before the first Records. The error lists all
-// options that are not valid.
+// New makes a consumer of a topic. Nothing is read before Records.
 func New(nc *nats.Conn, topic string, opts ...Option) (*Consumer, error) {
 	o := defaults()
-	for _, opt := range opts {
-		opt.apply(&o)
+	for _, f := range opts {
+		f.apply(&o)
 	}
-	if err := o.validate(); err != nil {
-		return nil, fmt.Errorf("consumer: %w", err)
+	if err := errors.Join(protocol.ValidateTopic(topic), o.validate()); err != nil {
+		return nil, fmt.Errorf("consumer of %q: %w", topic, err)
 	}
-	if err := protocol.ValidateTopic(topic); err != nil {
-		return nil, refusal(topic, -1, err)
+	if o.logger == nil {
+		o.logger = slog.New(slog.DiscardHandler)
 	}
-	c, err := client.New(nc, client.Options{Logger: o.logger})
+	cl, err := client.New(nc, client.Options{Logger: o.logger})
 	if err != nil {
-		return nil, fmt.Errorf("consumer: %w", err)
+		return nil, fmt.Errorf("consumer of %q: %w", topic, err)
 	}
-	return newConsumer(o, topic, c), nil
-}
-
-func newConsumer(o options, topic string, cl cluster) *Consumer {
-	c := &Consumer{o: o, topic: topic, log: o.logger, cluster: cl, wake: make(chan struct{}, 1), sought: map[int32]int64{}}
+	c := &Consumer{topic: topic, o: o, log: o.logger, c: cl, seeks: make(map[int32]int64)}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
-	return c
+	return c, nil
 }
 
-// Close ends the reading, and a Records loop that is on with [ErrClosed]. Further calls do nothing. It returns nil.
+// Records returns the records as they come. The sequence ends with an error, when the range is left, or, with
+// WithUntilEnd, when everything is read.
+func (c *Consumer) Records(ctx context.Context) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		if err := c.enter(); err != nil {
+			yield(Record{}, err)
+			return
+		}
+		defer c.leave()
+		if err := c.begin(ctx); err != nil {
+			yield(Record{}, err)
+			return
+		}
+		for {
+			more, err := c.deliver(yield)
+			if !more {
+				return
+			}
+			if err == nil && c.finished() {
+				return
+			}
+			if err == nil {
+				err = c.receive(ctx)
+			}
+			if err != nil {
+				yield(Record{}, err)
+				return
+			}
+		}
+	}
+}
+
+func (c *Consumer) enter() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.closed:
+		return ErrClosed
+	case c.running:
+		return &Error{Topic: c.topic, Partition: -1, Err: errors.New("another Records is running")}
+	}
+	c.running = true
+	return nil
+}
+
+func (c *Consumer) leave() {
+	c.mu.Lock()
+	c.running = false
+	c.mu.Unlock()
+}
+
+func (c *Consumer) finished() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.live == 0 && len(c.left) == 0
+}
+
+// deliver hands out what is left of the open chunk; false: the caller has had enough.
+func (c *Consumer) deliver(yield func(Record, error) bool) (bool, error) {
+	for {
+		c.mu.Lock()
+		k := c.open
+		if k != nil && (len(c.left) == 0 || k.seeks != k.p.seeks) {
+			c.release()
+			k = nil
+		}
+		if k == nil {
+			c.mu.Unlock()
+			return true, nil
+		}
+		r := c.left[0]
+		c.left = c.left[1:]
+		k.p.position = r.Offset + 1
+		c.mu.Unlock()
+		if !yield(r, nil) {
+			return false, nil
+		}
+	}
+}
+
+// release gives the open chunk's place to the next fetch. The caller holds mu.
+func (c *Consumer) release() {
+	k := c.open
+	c.open, c.left = nil, nil
+	if k.end && k.seeks == k.p.seeks && !k.p.done {
+		k.p.done = true
+		c.live--
+	}
+	<-k.p.slots
+}
+
+// receive waits for the next chunk.
+func (c *Consumer) receive(ctx context.Context) error {
+	select {
+	case k := <-c.ready:
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if k.seeks != k.p.seeks {
+			<-k.p.slots // fetched before a Seek
+			return nil
+		}
+		if k.err != nil {
+			<-k.p.slots
+			return k.err
+		}
+		c.open, c.left = k, k.records
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-c.ctx.Done():
+		return ErrClosed
+	}
+}
+
+// Seek continues a partition at offset: what was prefetched is dropped. Before the first Records it sets the start.
+func (c *Consumer) Seek(partition int32, offset int64) error {
+	if offset < 0 {
+		return &Error{Topic: c.topic, Partition: partition, Err: fmt.Errorf("offset %d: offsets count from 0", offset)}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch p := c.parts[partition]; {
+	case c.closed:
+		return ErrClosed
+	case c.parts == nil:
+		c.seeks[partition] = offset
+	case p == nil:
+		return &Error{Topic: c.topic, Partition: partition, Err: errors.New("the consumer does not read this partition")}
+	default:
+		p.seek(offset)
+	}
+	return nil
+}
+
+// Position returns the offset of the next record of a partition that Records will hand out; ok is false before that is
+// known.
+func (c *Consumer) Position(partition int32) (offset int64, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.parts[partition]
+	if p == nil {
+		return 0, false
+	}
+	return p.position, true
+}
+
+// Close ends a running Records and everything that the consumer has started.
 func (c *Consumer) Close() error {
 	c.mu.Lock()
 	closed := c.closed
 	c.closed = true
 	c.mu.Unlock()
-	c.cancel()
-	c.events.Add(1)
-	if !closed {
-		c.cluster.Close()
-	}
-	c.wg.Wait()
-	return nil
-}
-
-// Seek has a partition go on with the record at an offset. What was fetched of it and not yielded is dropped. Called from a
-// Records loop it takes effect with the next record; from elsewhere, one record of before may still come. A partition that had
-// stopped with an error goes on. The error says that the consumer is closed, or does not read the partition.
-func (c *Consumer) Seek(partition int32, offset int64) error {
-	if offset < 0 || partition < 0 {
-		return fmt.Errorf("consumer: seek to %s offset %d: they count from 0", name(c.topic, partition), offset)
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		return ErrClosed
-	}
-	if c.parts == nil {
-		c.sought[partition] = offset
+	if closed {
 		return nil
 	}
-	p := c.parts[partition]
-	if p == nil {
-		return fmt.Errorf("consumer: seek: partition %s is not read here", name(c.topic, partition))
-	}
-	p.position = offset
-	p.restart()
+	c.cancel()
+	c.wg.Wait()
+	c.c.Close()
 	return nil
-}
-
-// Position returns the offset of the record that a partition yields next. It is false before the start is known.
-func (c *Consumer) Position(partition int32) (int64, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	p := c.parts[partition]
-	if p == nil {
-		offset, ok := c.sought[partition]
-		return offset, ok
-	}
-	if ch := c.current; ch != nil && ch.p == p && ch.session == p.session {
-		return ch.at.Load(), true
-	}
-	return p.position, p.position >= 0
-}
-
-// HighWatermark returns the last high watermark seen of a partition: the offset after its last committed record. It is
-// false before one was seen. It less the position is how far behind the reading is.
-func (c *Consumer) HighWatermark(partition int32) (int64, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if p := c.parts[partition]; p != nil && p.highWatermark >= 0 {
-		return p.highWatermark, true
-	}
-	return 0, false
-}
-
-// signal wakes the loop.
-func (c *Consumer) signal() {
-	select {
-	case c.wake <- struct{}{}:
-	default:
-	}
 }

@@ -1,61 +1,36 @@
-// Package consumer reads records from logq topics.
+// Package consumer reads the committed records of a topic, in order per
+// partition.
 //
-//	c, err := consumer.New(nc, "events", consumer.WithStart(consumer.Earliest())) // nc is a *nats.Conn
-//	if err != nil {
-//		return err
-//	}
+//	c, err := consumer.New(nc, "events", consumer.WithStart(consumer.Earliest()))
+//	if err != nil { … }
 //	defer c.Close()
 //	for r, err := range c.Records(ctx) {
-//		if err != nil {
-//			return err
-//		}
-//		fmt.Printf("%d/%d %s=%s\n", r.Partition, r.Offset, r.Key, r.Value)
+//		if err != nil { … }
+//		use(r.Value)
 //	}
 //
-// # What is delivered
+// # What is promised
 //
-//	promise                                   how it is kept
-//	--------------------------------------    -----------------------------------------------------------
-//	committed records only: what was read     brokers serve nothing above the high watermark
-//	never changes and never disappears
-//	each offset once, in order, per           every batch must continue where the last one ended; a gap,
-//	partition, none skipped                   a repetition or a wrong checksum is fetched again, and is a
-//	                                          *CorruptError if it stays
-//	progress or an error                      a partition that is behind and does not move is resolved anew,
-//	                                          then reported as a *StalledError
-//	position kept over everything             leader changes, lost connections and restarted brokers are
-//	                                          retried at the same offset
+//	committed only    A record that was seen never changes and never disappears
+//	                  before the topic's retention drops it.
+//	no gap, no repeat Within a partition offsets rise by one from record to record,
+//	                  across changes of leader, restarts of brokers and lost
+//	                  connections. A breach is an error, never a silence.
+//	checked           Every batch's checksum is verified before it is handed out.
+//	progress or error When a partition has records to read and cannot be read for
+//	                  WithStallTimeout, Records ends with a *StalledError.
 //
-// Between partitions there is no order; they take turns batch by batch. Where to go on after a restart of the program is
-// the caller's to remember: store [Consumer.Position], or the offset of the last record plus one, with the results, and start
-// with [AtOffset].
-//
-// A record that a producer stored twice (its Ack said MaybeDuplicate) is there twice, at two offsets.
-//
-// # Errors
-//
-// Records yields an error in place of a record. Errors of one partition do not stop the others:
-//
-//	*StalledError      the partition is tried further; the error comes again while nothing moves
-//	*OutOfRangeError   the offset is not in the log; the partition stops until Seek, unless WithOutOfRange says more
-//	*CorruptError      the data is damaged, also when fetched again; the partition stops until Seek
-//	*Error             the broker refuses for good: no such topic, no right to it; the partition stops
-//	context's error    the iteration ends; the next Records goes on where it was
-//	ErrClosed, ErrBusy the iteration ends
-//
-// A loop that returns on every error is right for most programs. One that goes on gets the other partitions' records, and
-// ends when none is left. A new call of Records tries partitions that had stopped again.
+// There is no order between partitions.
 //
 // # Contract
 //
-//  1. A yielded record belongs to the caller, for as long as it is kept. Records of a batch share memory: who keeps a few of
-//     many for long should copy them, or the whole batch stays.
-//  2. One Records at a time. Seek, Position, HighWatermark and Close may be called at any time, from the loop too.
-//  3. Breaking out of the loop loses nothing: the next Records goes on with the next record.
-//  4. Call Close. The connection given to New stays open.
+// New starts nothing that reads; the first Records does. One Records runs at a
+// time; it may be left and called again, and goes on where it was. Seek,
+// Position and Close may be called from anywhere. Records belong to the caller.
+// An error ends the sequence; all but those of Close and of the context are
+// *Error, with the partition and the cause.
 //
-// # Limits
-//
-// Per partition, memory is bounded by [WithPrefetch] plus one batch, decompressed, and two fetch replies of [WithMaxBytes]; a
-// batch decompresses to 64 MiB at most. The partitions of a topic are those at the time of the first Records.
+// Prefetching is bounded: at most WithPrefetch fetches of WithMaxBytes each wait
+// per partition. The caller's NATS connection is the seed: connections to
+// leaders are opened with its options, and closed by Close.
 package consumer

@@ -10,7 +10,7 @@ import (
 	"github.com/logq/logq/internal/protocol"
 )
 
-// Option changes a default of a [Consumer].
+// Option changes a default of a Consumer.
 type Option interface{ apply(*options) }
 
 type option func(*options)
@@ -18,90 +18,92 @@ type option func(*options)
 func (f option) apply(o *options) { f(o) }
 
 type options struct {
-	partitions []int32 // nil = all
+	partitions []int32
 	start      Start
 	untilEnd   bool
 	maxBytes   int
-	maxWait    time.Duration
 	prefetch   int
+	maxWait    time.Duration
+	timeout    time.Duration
 	stall      time.Duration
-	outOfRange OutOfRange
+	outOfRange Policy
 	logger     *slog.Logger
 }
 
 func defaults() options {
-	return options{maxBytes: protocol.DefaultFetchBytes, maxWait: 5 * time.Second, prefetch: 512 << 10, stall: 30 * time.Second}
+	return options{
+		start: Earliest(), maxBytes: 1 << 20, prefetch: 2, maxWait: 5 * time.Second,
+		timeout: 10 * time.Second, stall: time.Minute, outOfRange: Fail,
+	}
 }
 
-// Start is where a partition is read from at first. The zero value is [Earliest].
+// WithPartitions reads these partitions only. Default: all that the topic has when Records starts.
+func WithPartitions(partitions ...int32) Option {
+	return option(func(o *options) { o.partitions = slices.Clone(partitions) })
+}
+
+// WithStart sets where partitions are read from. Default: Earliest.
+func WithStart(s Start) Option { return option(func(o *options) { o.start = s }) }
+
+// WithUntilEnd ends Records at the high watermarks that were seen when it first started. Default: it waits for more.
+func WithUntilEnd() Option { return option(func(o *options) { o.untilEnd = true }) }
+
+// WithMaxBytes sets how much one fetch asks for, 1 KiB to 7 MiB; a single larger batch comes all the same. Default 1 MiB.
+func WithMaxBytes(n int) Option { return option(func(o *options) { o.maxBytes = n }) }
+
+// WithPrefetch sets how many fetches per partition are kept ahead of the caller, 1 to 64. Default 2.
+func WithPrefetch(n int) Option { return option(func(o *options) { o.prefetch = n }) }
+
+// WithMaxWait sets how long a broker holds a fetch when there is nothing to read, up to a minute. Default 5 s.
+func WithMaxWait(d time.Duration) Option { return option(func(o *options) { o.maxWait = d }) }
+
+// WithStallTimeout sets how long a partition may fail to be read before Records gives up. Default 1 minute.
+func WithStallTimeout(d time.Duration) Option { return option(func(o *options) { o.stall = d }) }
+
+// WithOutOfRange sets what happens when the offset to read is not in the log. Default: Fail.
+func WithOutOfRange(p Policy) Option { return option(func(o *options) { o.outOfRange = p }) }
+
+// WithLogger sets where retries are logged. Default: nowhere.
+func WithLogger(l *slog.Logger) Option { return option(func(o *options) { o.logger = l }) }
+
+// Policy says where to go on when an offset is out of range.
+type Policy uint8
+
+// The policies.
+const (
+	Fail       Policy = iota // end with *OutOfRangeError
+	ToEarliest               // at the log start
+	ToLatest                 // at the high watermark
+)
+
+// Start is where reading begins. The zero value is Earliest.
 type Start struct {
-	at     string // of protocol's; "" = earliest
+	kind   startKind
 	offset int64
 	time   time.Time
 }
 
-const atOffset = "offset"
+type startKind uint8
 
-// Earliest starts with the first record that is still there.
-func Earliest() Start { return Start{} }
-
-// Latest starts with what is committed after the first call of Records.
-func Latest() Start { return Start{at: protocol.AtLatest} }
-
-// AtOffset starts with the record at an offset, in every partition.
-func AtOffset(offset int64) Start { return Start{at: atOffset, offset: offset} }
-
-// AtTime starts with the first record whose timestamp is t or later, and with what comes if there is none.
-func AtTime(t time.Time) Start { return Start{at: protocol.AtTime, time: t} }
-
-// OutOfRange says what to do about an offset that is not in the log.
-type OutOfRange uint8
-
-// The policies.
 const (
-	FailOutOfRange     OutOfRange = iota // yield an [OutOfRangeError]
-	EarliestOutOfRange                   // go on with the first record that is there
-	LatestOutOfRange                     // go on with what is committed from now on
+	startEarliest startKind = iota
+	startLatest
+	startOffset
+	startTime
 )
 
-// WithPartitions reads only these partitions. Default: all.
-func WithPartitions(partitions ...int32) Option {
-	return option(func(o *options) {
-		o.partitions = slices.Compact(slices.Sorted(slices.Values(partitions)))
-	})
-}
+// Earliest starts at the first record that there is.
+func Earliest() Start { return Start{} }
 
-// WithStart sets where to start. Default: [Earliest].
-func WithStart(s Start) Option { return option(func(o *options) { o.start = s }) }
+// Latest starts after the last record committed when Records starts.
+func Latest() Start { return Start{kind: startLatest} }
 
-// WithUntilEnd ends the iteration when every partition has reached the high watermark that it had at the first call of
-// Records. Default: it goes on with what comes.
-func WithUntilEnd() Option { return option(func(o *options) { o.untilEnd = true }) }
+// AtOffset starts at an offset, 0 or more.
+func AtOffset(n int64) Start { return Start{kind: startOffset, offset: n} }
 
-// WithMaxBytes sets how much is fetched from a partition at a time, in bytes as stored; one batch is fetched even if it is
-// larger. From 1 to 32 MiB, brokers may allow less; default 1 MiB.
-func WithMaxBytes(n int) Option { return option(func(o *options) { o.maxBytes = n }) }
+// AtTime starts at the first record whose timestamp is t or later, or after the last record if there is none.
+func AtTime(t time.Time) Start { return Start{kind: startTime, time: t} }
 
-// WithMaxWait sets how long a broker waits for something to come before it answers that there is nothing. From 0 to 1
-// minute; default 5 s. It does not delay records.
-func WithMaxWait(d time.Duration) Option { return option(func(o *options) { o.maxWait = d }) }
-
-// WithPrefetch sets how much of each partition is kept ready for the caller, in bytes as stored; one batch always is.
-// Default 512 KiB.
-func WithPrefetch(n int) Option { return option(func(o *options) { o.prefetch = n }) }
-
-// WithStallTimeout sets how long a partition may be behind, or out of reach, without moving until that is an error. At
-// least 1 ms; default 30 s.
-func WithStallTimeout(d time.Duration) Option { return option(func(o *options) { o.stall = d }) }
-
-// WithOutOfRange sets what to do about an offset that is not in the log: retention has dropped it, or it was never
-// written. Default: [FailOutOfRange].
-func WithOutOfRange(p OutOfRange) Option { return option(func(o *options) { o.outOfRange = p }) }
-
-// WithLogger sets who is told of retries and resets. Default: nobody.
-func WithLogger(l *slog.Logger) Option { return option(func(o *options) { o.logger = l }) }
-
-// validate reports all faults at once.
 func (o *options) validate() error {
 	var errs []error
 	check := func(ok bool, format string, args ...any) {
@@ -109,16 +111,16 @@ func (o *options) validate() error {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	const longest = protocol.MaxFetchWaitMs * time.Millisecond
-	check(len(o.partitions) == 0 || o.partitions[0] >= 0, "partition %v: they count from 0", o.partitions)
-	check(o.start.at != atOffset || o.start.offset >= 0, "start offset %d: they count from 0", o.start.offset)
-	check(o.maxBytes > 0 && o.maxBytes <= protocol.MaxFetchBytes, "fetch size %d: want 1 to %d bytes", o.maxBytes, protocol.MaxFetchBytes)
-	check(o.maxWait >= 0 && o.maxWait <= longest, "wait %v: want 0 to %v", o.maxWait, longest)
-	check(o.prefetch > 0, "prefetch %d: want at least 1 byte", o.prefetch)
-	check(o.stall >= time.Millisecond, "stall timeout %v: want at least 1ms", o.stall)
-	check(o.outOfRange <= LatestOutOfRange, "policy %d for offsets out of range is not known", o.outOfRange)
-	if o.logger == nil {
-		o.logger = slog.New(slog.DiscardHandler)
+	check(o.maxBytes >= 1<<10 && o.maxBytes <= 7<<20, "max bytes %d: want 1 KiB to 7 MiB", o.maxBytes)
+	check(o.prefetch >= 1 && o.prefetch <= 64, "prefetch %d: want 1 to 64", o.prefetch)
+	check(o.maxWait > 0 && o.maxWait <= time.Minute, "max wait %v: want above 0, up to a minute", o.maxWait)
+	check(o.stall > 0, "stall timeout %v: want above 0", o.stall)
+	check(o.outOfRange <= ToLatest, "out-of-range policy %d is unknown", o.outOfRange)
+	check(o.start.kind != startOffset || o.start.offset >= 0, "start offset %d: offsets count from 0", o.start.offset)
+	seen := make(map[int32]bool)
+	for _, p := range o.partitions {
+		check(p >= 0 && p < protocol.MaxPartitions && !seen[p], "partition %d is out of range or named twice", p)
+		seen[p] = true
 	}
 	return errors.Join(errs...)
 }
