@@ -14,6 +14,9 @@ const (
 	HeaderSize = 61
 	// MaxBatchBytes bounds one batch on the wire and on disk, header included.
 	MaxBatchBytes = 1 << 20
+	// MaxRecordBytes bounds one record before compression. A record that fits no
+	// batch as it is may still fit one of its own when it is compressed.
+	MaxRecordBytes = 8 << 20
 	// DefaultDecodedMax bounds what one compressed batch may decompress to.
 	DefaultDecodedMax = 64 << 20
 )

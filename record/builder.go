@@ -80,7 +80,9 @@ func appendBytes(dst, p []byte) []byte {
 	return append(binary.AppendVarint(dst, int64(len(p))), p...)
 }
 
-// Append adds r; its Offset is ignored.
+// Append adds r; its Offset is ignored. ErrFull: seal, then append again. A record
+// over MaxBytes gets a batch of its own if there is a codec; over MaxRecordBytes
+// it is a *TooLargeError.
 func (b *Builder) Append(r Record) error {
 	base := b.base
 	if b.count == 0 {
@@ -92,10 +94,16 @@ func (b *Builder) Append(r Record) error {
 	}
 	total := varintLen(int64(n)) + n
 	if len(b.buf)+total > b.o.MaxBytes {
-		if b.count == 0 {
-			return &TooLargeError{Size: total, Max: b.o.MaxBytes - HeaderSize}
+		most := b.o.MaxBytes - HeaderSize
+		if b.o.Codec != None {
+			most = max(most, MaxRecordBytes) // Seal decides, by the compressed size
 		}
-		return ErrFull
+		switch {
+		case b.count > 0:
+			return ErrFull
+		case total > most:
+			return &TooLargeError{Size: total, Max: most}
+		}
 	}
 	if b.count == 0 {
 		b.base, b.highest = base, base
@@ -118,7 +126,9 @@ func (b *Builder) Append(r Record) error {
 	return nil
 }
 
-// Seal appends the batch to dst and resets the builder.
+// Seal appends the batch to dst and resets the builder. A batch that is still
+// over MaxBatchBytes when compressed is a *TooLargeError, and its records are
+// dropped.
 func (b *Builder) Seal(dst []byte) ([]byte, error) {
 	start := len(dst)
 	dst = append(dst, b.buf[:HeaderSize]...)
@@ -127,6 +137,10 @@ func (b *Builder) Seal(dst []byte) ([]byte, error) {
 		return dst[:start], err
 	}
 	h := dst[start:]
+	if len(h) > MaxBatchBytes {
+		b.Reset()
+		return dst[:start], &TooLargeError{Size: len(h), Max: MaxBatchBytes}
+	}
 	binary.BigEndian.PutUint64(h[posBaseOffset:], 0)
 	binary.BigEndian.PutUint32(h[posLength:], uint32(len(h)-lengthOverhead))
 	binary.BigEndian.PutUint32(h[posLeaderEpoch:], 0xffffffff)
