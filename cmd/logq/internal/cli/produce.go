@@ -122,7 +122,7 @@ func (j *produceJob) send(ctx context.Context, p *producer.Producer, t *tally, r
 		}
 		// Closing ends a read that waits for the other end of a named pipe.
 		stop := context.AfterFunc(ctx, func() { _ = r.Close() })
-		at, err := j.sendInput(ctx, newLineReader(r, in.name, record.MaxBatchBytes), p, t, read)
+		at, err := j.sendInput(ctx, newLineReader(r, in.name, record.MaxRecordBytes), p, t, read)
 		stop()
 		_ = r.Close() // read only: nothing can be lost by a failing close
 		if err != nil {
