@@ -50,7 +50,9 @@ func (c *Core) checkLeader() {
 		bytes, next := 0, Index(0)
 		for k := range p.window.len() {
 			w := p.window.at(k)
-			invariants.Assertf(w.lo < w.hi && (next == 0 || w.lo == next), "replica %d: window entry [%d, %d) after %d", p.id, w.lo, w.hi, next)
+			if w.lo >= w.hi || next != 0 && w.lo != next {
+				invariants.Assertf(false, "replica %d: window entry [%d, %d) after %d", p.id, w.lo, w.hi, next)
+			}
 			bytes, next = bytes+w.bytes, w.hi
 		}
 		invariants.Assertf(bytes == p.windowBytes && next <= p.next, "replica %d: window of %d bytes to %d, sum %d, next %d", p.id, p.windowBytes, next, bytes, p.next)

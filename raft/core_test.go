@@ -80,7 +80,13 @@ func TestLogBeginsLater(t *testing.T) {
 	s = empty.Status()
 	want(t, "term of an empty log after term 3", s.Term, 3)
 	want(t, "last term", s.LastTerm, 3)
-	m := raft.Message{Type: raft.MsgAppend, From: 2, To: 1, Term: 4, Index: 50, LogTerm: 1, Lo: 51, Hi: 102, EntryTerm: 3, Commit: 100}
+	m := raft.Message{Type: raft.MsgAppend, From: 2, To: 1, Term: 4, Index: 50, LogTerm: 1, Lo: 51, Hi: 102, EntryTerm: 2, Commit: 100}
+	var pe *raft.ProtocolError
+	if err := empty.Step(&m); !errors.As(err, &pe) {
+		t.Errorf("entries of term 2 after one of term 3 give %v, want a ProtocolError", err)
+	}
+	empty.Ready()
+	m.EntryTerm = 3
 	if err := empty.Step(&m); err != nil {
 		t.Fatal(err)
 	}
@@ -305,6 +311,72 @@ func TestProtocolErrors(t *testing.T) {
 		}
 	}
 	want(t, "role", status(c, 1).Role, raft.RoleLeader)
+	// An answer to a round that was never asked confirms no read.
+	id, _ := c.Read(1)
+	c.Take(nil)
+	hand(c, raft.Message{Type: raft.MsgHeartbeatReply, From: 2, To: 1, Term: 1, Context: 99})
+	_, answered := c.Node(1).Reads[id]
+	want(t, "answered", answered, false)
+	s := status(c, 1)
+	want(t, "match of nobody", s.Match(9), 0)
+}
+
+// A term at the end of the numbers, which only a forged message can bring, costs
+// this group its elections and nothing else.
+func TestTermsDontOverflow(t *testing.T) {
+	c := newCluster(t, 3, madeUp)
+	hand(c, raft.Message{Type: raft.MsgHeartbeat, From: 2, To: 1, Term: 1 << 62})
+	want(t, "term", status(c, 1).Term, 1<<62)
+	hand(c, raft.Message{Type: raft.MsgTimeoutNow, From: 2, To: 1, Term: 1 << 62})
+	c.Tick(1, 5*electionTicks)
+	want(t, "term", status(c, 1).Term, 1<<62)
+}
+
+// Proposals of very many leaderships without a commit: the oldest are forgotten,
+// which leaves them unknown; the others are settled.
+func TestOpenOutcomesAreBounded(t *testing.T) {
+	c, err := raft.New(raft.Options{ID: 1, Voters: []raft.ReplicaID{1, 2}}, flatLog{1}, raft.HardState{}, raft.LogState{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var last raft.Ready
+	pump := func() {
+		for c.Pending() {
+			if last = c.Ready(); last.N != 0 {
+				c.Persisted(last.N)
+			}
+		}
+	}
+	step := func(m raft.Message) {
+		m.From, m.To = 2, 1
+		if err := c.Step(&m); err != nil {
+			t.Fatalf("%v: %v", m, err)
+		}
+		pump()
+	}
+	const leaderships = 300
+	for i := range uint64(leaderships) {
+		term := raft.Term(2*i + 1)
+		c.Campaign()
+		pump()
+		step(raft.Message{Type: raft.MsgPreVoteReply, Term: term, Context: 2*i + 1})
+		step(raft.Message{Type: raft.MsgVoteReply, Term: term})
+		if _, err := c.Propose(term, []int{1}); err != nil {
+			t.Fatal(err)
+		}
+		pump()
+		// Another leader replaces everything with one entry.
+		step(raft.Message{Type: raft.MsgAppend, Term: term + 1, Lo: 1, Hi: 2, EntryTerm: term + 1})
+	}
+	last = raft.Ready{}
+	m := raft.Message{Type: raft.MsgHeartbeat, From: 2, To: 1, Term: 2 * leaderships, Commit: 1}
+	if err := c.Step(&m); err != nil {
+		t.Fatal(err)
+	}
+	r := c.Ready()
+	want(t, "commit", r.Commit, 1)
+	want(t, "lost ranges", len(r.Lost), 256)
+	want(t, "the newest", r.Lost[255], raft.LostRange{Lo: 3, Hi: 4, Term: 2*leaderships - 1})
 }
 
 // A driver that forgets Ready is told so, and nothing is mixed up.

@@ -82,6 +82,10 @@ func (c *Core) campaign(transfer bool) {
 	c.poll.transfer = transfer
 }
 
+// patienceMax is how often a candidate's timeout doubles: elections need the disks
+// of a majority, which may be slower than the timeout that suits the network.
+const patienceMax = 3
+
 // openPoll asks for votes once the own vote is on disk, and with it, since
 // writes are persisted in order, every entry of the log that the request speaks
 // of. Were it sent before, a crash could take both: the replica could come back
@@ -89,6 +93,9 @@ func (c *Core) campaign(transfer bool) {
 // given for the longer one.
 func (c *Core) openPoll() {
 	c.poll.open = true
+	c.resetTimer()
+	c.timeout <<= min(c.polls, patienceMax)
+	c.polls++
 	last := c.view.lastID()
 	if c.view.durable < last.Index {
 		invariants.Assertf(false, "candidate's vote is durable, its log only up to %d of %v", c.view.durable, last)
@@ -166,6 +173,7 @@ func (c *Core) releaseGrant() {
 	if c.follow.grant != 0 && c.hardDurable == c.hard {
 		c.send(c.follow.grant, Message{Type: MsgVoteReply})
 		c.follow.grant = 0
+		c.elapsed = 0
 	}
 }
 

@@ -49,7 +49,11 @@ func (c *Core) refused(p *progress, m *Message) {
 	}
 	i, sure := c.view.resolve(EntryID{Term: m.HintTerm, Index: m.HintIndex}, m.HintFirst)
 	p.probe(min(i+1, m.Index), sure)
-	p.next = max(p.next, c.view.prev.Index+1)
+	if p.next <= c.view.prev.Index || m.HintIndex < c.view.prev.Index {
+		// What it lacks is no longer in this log. Ask again with the heartbeats.
+		p.next, p.sure, p.waiting, p.probeBeat = c.view.prev.Index+1, false, true, c.lead.beats
+		return
+	}
 	c.sendDue = true
 }
 

@@ -254,6 +254,20 @@ func TestConflictSearchFindsTheCommonPrefix(t *testing.T) {
 	t.Logf("%.2f refusals on average, at most one in %.0f%%", float64(refusals)/runs, 100*float64(one)/runs)
 }
 
+// What the first index of the hinted term is for: the leader holds nothing of that
+// term, and skips all of the follower's run at once.
+func TestFirstIndexSavesAProbe(t *testing.T) {
+	lead := (&model{terms: []Term{1, 1, 1, 1, 1, 5}}).view()
+	follow := (&model{terms: []Term{1, 3, 3, 3, 3, 3, 3}}).view()
+	hint, first := follow.hint(EntryID{Term: 5, Index: 6})
+	if want := (EntryID{Term: 3, Index: 6}); hint != want || first != 2 {
+		t.Fatalf("hint %v from %d, want %v from 2", hint, first, want)
+	}
+	if i, _ := lead.resolve(hint, first); i != 1 {
+		t.Errorf("the leader goes on at %d, want 1, which is the common prefix", i)
+	}
+}
+
 // The leader's log may start later than the hint: it stays in its own log.
 func TestResolveStaysInTheLog(t *testing.T) {
 	v := (&model{prev: EntryID{Term: 3, Index: 10}, terms: []Term{3, 4, 4}}).view()

@@ -461,7 +461,9 @@ func TestS23_FaultedReplicaIsSilent(t *testing.T) {
 	propose(t, c, 1, "a")
 	c.Deliver(typed(raft.MsgAppend, 2))
 	c.Take(nil)
-	n.Core.Faulted(errors.New("injected"))
+	n.Core.Faulted(nil)
+	n.Core.Faulted(errors.New("again")) // the first counts
+	want(t, "fault", n.Core.Status().Faulted, raft.ErrFaulted)
 	n.Flush()
 	for _, m := range []raft.Message{
 		{Type: raft.MsgVote, From: 3, Term: 9, Index: 9, LogTerm: 5, Transfer: true},
@@ -646,7 +648,7 @@ func TestS33_LongDivergentTails(t *testing.T) {
 		}
 		differing++
 	}
-	c := newCluster(t, 3, withLogs(term, lead, follow), func(o *rafttest.Options) { o.Raft.MaxInflightMessages = 1 << 10 })
+	c := newCluster(t, 3, withLogs(term, lead, follow), func(o *rafttest.Options) { o.Raft.MaxInflightMessages = 16 })
 	refused := 0
 	c.Cut = func(e *rafttest.Envelope) bool {
 		if e.Type == raft.MsgAppendReply && e.From == 2 && e.Reject {

@@ -201,15 +201,17 @@ func TestPaper52_CandidateFallsBack(t *testing.T) {
 	}
 }
 
-// §5.2: election timeouts are random, in [E, 2E), for followers and candidates.
+// §5.2: election timeouts are random, in [E, 2E), for followers and candidates (of
+// the first election after a leader was heard; see patienceMax).
 func TestPaper52_ElectionTimeoutIsRandom(t *testing.T) {
 	for _, role := range []raft.Role{raft.RoleFollower, raft.RoleCandidate} {
 		seen := make(map[int]bool)
 		c := newCluster(t, 3)
 		for range 50 * electionTicks {
-			if role == raft.RoleFollower {
-				hand(c, raft.Message{Type: raft.MsgAppend, From: 2, To: 1, Term: status(c, 1).Term + 1, Lo: 1, Hi: 1})
-			} else {
+			hand(c, raft.Message{Type: raft.MsgAppend, From: 2, To: 1, Term: status(c, 1).Term + 1, Lo: 1, Hi: 1})
+			if role == raft.RoleCandidate {
+				c.Take(nil)
+				forget(c, 2)
 				c.Campaign(1)
 				c.Deliver(typed(raft.MsgPreVote, 2))
 				c.Deliver(typed(raft.MsgPreVoteReply, 1))

@@ -38,7 +38,8 @@ type Core struct {
 	// elapsed counts ticks since the leader was heard or a vote given; on a leader,
 	// since it last checked its quorum. timeout is when an election starts.
 	elapsed, timeout int
-	tries            int // elections tried since a leader was heard
+	tries            int // elections and pre-votes since a leader was heard
+	polls            int // elections of them
 
 	follow followerState
 	poll   pollState
@@ -174,7 +175,9 @@ func (c *Core) Tick() {
 	c.elapsed++
 	if c.role == RoleLeader {
 		c.tickLeader()
-	} else if c.elapsed >= c.timeout {
+	} else if c.elapsed >= c.timeout && c.hardDurable == c.hard {
+		// A vote that is not on disk yet must have its chance first: were a disk slower
+		// than the election timeout to start ever new elections, none would be won.
 		c.Campaign()
 	}
 	c.check()
@@ -275,7 +278,7 @@ func (c *Core) becomeFollower(term Term, leader ReplicaID) {
 	c.role, c.leader = RoleFollower, leader
 	if was != RoleFollower || leader != 0 {
 		if leader != 0 {
-			c.tries = 0
+			c.tries, c.polls = 0, 0
 		}
 		c.resetTimer()
 	}
@@ -298,7 +301,7 @@ func (c *Core) becomeLeader() {
 		invariants.Assertf(false, "%v of term %d with hard state %v, durable %v takes the lead", c.role, c.hard.Term, c.hard, c.hardDurable)
 	}
 	c.role, c.leader = RoleLeader, c.o.ID
-	c.elapsed, c.tries = 0, 0
+	c.elapsed, c.tries, c.polls = 0, 0, 0
 	next := c.view.last + 1
 	for i := range c.peers {
 		c.peers[i].reset(next)

@@ -38,7 +38,8 @@ type proposed struct {
 	bytes int
 }
 
-// Propose appends entries of the given sizes, in bytes, as leader; the driver
+// Propose appends entries of the given sizes, in bytes, as leader (one of size 0
+// counts 1 in the quota); the driver
 // writes their bytes when the next Ready names the range. term is the leader
 // term that the caller counts on, 0 for any.
 //
@@ -63,7 +64,7 @@ func (c *Core) Propose(term Term, sizes []int) (first Index, err error) {
 		if s < 0 {
 			return 0, errNoProposal
 		}
-		total += s
+		total += max(s, 1)
 	}
 	if c.lead.quotaInBytes > 0 && c.lead.quotaInBytes+total > c.o.MaxUncommittedBytes {
 		return 0, ErrBusy
@@ -124,7 +125,7 @@ func (c *Core) heardLeader(m *Message) error {
 	case c.role != RoleFollower || c.leader == 0:
 		c.becomeFollower(c.hard.Term, m.From)
 	}
-	c.elapsed, c.tries = 0, 0
+	c.elapsed, c.tries, c.polls = 0, 0, 0
 	return nil
 }
 
