@@ -72,8 +72,7 @@ func (img image) only(t testing.TB) string {
 	return ""
 }
 
-// TestStaleSuffix is RAFT.md's S9 (D2): a follower has 5, 6, 7 of term 2, the
-// leader of term 3 sends 5' of term 1 alone, of the same size; it is written in
+// TestStaleSuffix: a follower has 5, 6, 7 of term 2, the leader of term 3 sends 5' of term 1 alone, of the same size; it is written in
 // place, and the power goes. Indexes are dense, terms ascend and all checksums
 // are good, but 5' 6 7 is a log that never existed: it must end at 5'.
 //
@@ -86,7 +85,7 @@ func TestStaleSuffix(t *testing.T) {
 		write, again segments.Term // write terms of 5..7 and of 5'
 		sizes        [2]int        // payloads of 5 and 5'
 	}{
-		{"S9: write term falls", 2, 1, 2, 3, [2]int{100, 100}},
+		{"write term falls", 2, 1, 2, 3, [2]int{100, 100}},
 		{"previous term differs", 2, 1, 3, 4, [2]int{100, 100}},
 		{"same term, write term falls", 1, 1, 2, 3, [2]int{300, 300}},
 		{"new entry shorter", 2, 1, 2, 3, [2]int{500, 20}},

@@ -139,7 +139,8 @@ func (l *Log) SetCommit(commit Index) {
 }
 
 // Sealable returns the IDs of the segments that will never change: rolled,
-// durable, and committed to their last entry (RAFT: closed is not sealed).
+// durable, and committed to their last entry. A segment that is only full may
+// still be opened again by a Truncate.
 func (l *Log) Sealable() []ID {
 	l.mu.RLock()
 	defer l.mu.RUnlock()

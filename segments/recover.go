@@ -328,8 +328,9 @@ func (op *opening) scan(s *segment, w *window, until Index) (ending, error) {
 	return ending{}, nil
 }
 
-// fits says whether a valid frame continues the log (D2 in RAFT.md: a lower
-// write term or another previous term is what an overwritten log left behind).
+// fits says whether a valid frame continues the log. A lower write term or
+// another previous term is what an overwritten log left behind: its frames have
+// dense indexes and good checksums, and the log they would make never existed.
 func fits(f *Frame, loc *Local, at position, write Term) ending {
 	switch {
 	case loc.WriteTerm < write:
