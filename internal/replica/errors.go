@@ -6,8 +6,8 @@ import (
 	"github.com/logq/logq/raft"
 )
 
-// LostError says that an appended batch was overwritten by another leader
-// before it was committed: it is definitely not written, and a retry is safe.
+// LostError says that another entry was committed in the place of an appended
+// batch: it is definitely not written, and a retry is safe.
 type LostError struct {
 	Index raft.Index
 	Term  raft.Term
@@ -15,7 +15,7 @@ type LostError struct {
 
 // Error names the entry.
 func (e *LostError) Error() string {
-	return fmt.Sprintf("entry %d of term %d was replaced by a new leader before it was committed; it is not written, send it again", e.Index, e.Term)
+	return fmt.Sprintf("another entry was committed in the place of entry %d of term %d; it is not written, send it again", e.Index, e.Term)
 }
 
 // UnknownError says that nobody here can tell any more whether a batch will be

@@ -14,9 +14,15 @@ type proposal struct {
 	token      uint64
 }
 
-// proposals are in index order. They outlive leadership: a batch of a deposed
-// leader may still be committed by its successor, and then it is done.
-type proposals struct{ q fifo[proposal] }
+// proposals wait for the commit index to reach them. They outlive leadership: a
+// batch of a deposed leader may still be committed by its successor, and then it
+// is done. They even outlive their own truncation here: another replica, or this
+// one's disk after a crash, may still hold the entry, and win with it. Only
+// another entry committed at the index makes "not written" definite.
+type proposals struct {
+	q         fifo[proposal] // in the log, in index order
+	displaced []proposal     // truncated here, in no order
+}
 
 func (p *proposals) push(v proposal) {
 	if n := p.q.len(); n > 0 {
@@ -25,28 +31,44 @@ func (p *proposals) push(v proposal) {
 	p.q.push(v)
 }
 
-// commit reports all up to index i as done.
-func (p *proposals) commit(i raft.Index, out *Output) {
+// commit decides all up to index i; term tells which entry is committed at an
+// index.
+func (p *proposals) commit(i raft.Index, term func(raft.Index) raft.Term, out *Output) {
 	n := 0
 	for ; n < p.q.len() && p.q.at(n).index <= i; n++ {
-		v := p.q.at(n)
-		out.Appends = append(out.Appends, AppendResult{Token: v.token, Base: v.base, Last: v.last, Term: v.term})
+		p.q.at(n).done(out)
 	}
 	if n > 0 {
 		p.q.drop(n)
 	}
+	if len(p.displaced) == 0 {
+		return
+	}
+	waiting := p.displaced[:0]
+	for _, v := range p.displaced {
+		switch {
+		case v.index > i:
+			waiting = append(waiting, v)
+		case term(v.index) == v.term: // it came back: index and term name one entry
+			v.done(out)
+		default:
+			out.Appends = append(out.Appends, AppendResult{Token: v.token, Err: &LostError{Index: v.index, Term: v.term}})
+		}
+	}
+	p.displaced = waiting
 }
 
-// truncate reports all from index i on as overwritten. Truncation always drops
-// a suffix, so what goes is the tail of the queue.
-func (p *proposals) truncate(i raft.Index, out *Output) {
+func (v *proposal) done(out *Output) {
+	out.Appends = append(out.Appends, AppendResult{Token: v.token, Base: v.base, Last: v.last, Term: v.term})
+}
+
+// truncate notes that the entries from index i on are gone here. Truncation
+// always drops a suffix, so what goes is the tail of the queue.
+func (p *proposals) truncate(i raft.Index) {
 	n := p.q.len()
 	for n > 0 && p.q.at(n-1).index >= i {
 		n--
-	}
-	for k := n; k < p.q.len(); k++ {
-		v := p.q.at(k)
-		out.Appends = append(out.Appends, AppendResult{Token: v.token, Err: &LostError{Index: v.index, Term: v.term}})
+		p.displaced = append(p.displaced, *p.q.at(n))
 	}
 	if n < p.q.len() {
 		p.q.keep(n)
@@ -59,4 +81,8 @@ func (p *proposals) fail(cause error, out *Output) {
 		out.Appends = append(out.Appends, AppendResult{Token: p.q.at(k).token, Err: &UnknownError{Cause: cause}})
 	}
 	p.q.drop(p.q.len())
+	for _, v := range p.displaced {
+		out.Appends = append(out.Appends, AppendResult{Token: v.token, Err: &UnknownError{Cause: cause}})
+	}
+	p.displaced = nil
 }

@@ -36,7 +36,7 @@ func (r *Replica) write(rd *raft.Ready, out *Output) {
 		invariants.Assertf(rd.Truncate > r.commit, "truncation at %d, commit is %d", rd.Truncate, r.commit)
 		r.must(r.log.Truncate(segments.Index(rd.Truncate)))
 		r.marks.truncate(rd.Truncate)
-		r.own.truncate(rd.Truncate, out)
+		r.own.truncate(rd.Truncate)
 	}
 	appended := rd.Append.Hi > rd.Append.Lo
 	if appended {
@@ -111,8 +111,15 @@ func (r *Replica) advance(to raft.Index, out *Output) {
 	invariants.Assertf(hw >= r.hw, "high watermark falls from %d to %d", r.hw, hw)
 	r.commit, r.hw = to, hw
 	r.log.SetCommit(segments.Index(to))
-	r.own.commit(to, out)
+	r.own.commit(to, r.termOf, out)
 	out.Changed = true
+}
+
+// termOf returns the term of a committed entry.
+func (r *Replica) termOf(i raft.Index) raft.Term {
+	t, ok := r.log.Term(segments.Index(i))
+	invariants.Assertf(ok, "the log doesn't know the term of committed entry %d", i)
+	return raft.Term(t)
 }
 
 // send attaches the bytes to append messages.

@@ -156,11 +156,6 @@ var list = []mutant{
 			old: "case f.PrevTerm != at.term:",
 			new: "case f.PrevTerm > at.term:"},
 	}},
-	{name: "torn tail taken for the end of an older log", edits: []edit{{
-		file: "segments/recover.go",
-		old:  "case x <= op.mark:",
-		new:  "case false:",
-	}}},
 	{name: "hard state forgotten at a restart", edits: []edit{{
 		file: "internal/replica/replica.go",
 		old:  "r.hard = r.o.Hard\n",
@@ -168,7 +163,12 @@ var list = []mutant{
 	}}},
 	{name: "overwritten proposal still counted as own", edits: []edit{{
 		file: "internal/replica/pump.go",
-		old:  "r.own.truncate(rd.Truncate, out)",
+		old:  "r.own.truncate(rd.Truncate)",
 		new:  "_ = r.own",
+	}}},
+	{name: "truncated proposal reported as not written", edits: []edit{{
+		file: "internal/replica/proposals.go",
+		old:  "case v.index > i:\n\t\t\twaiting = append(waiting, v)",
+		new:  "case false:",
 	}}},
 }
