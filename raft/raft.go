@@ -71,7 +71,7 @@ type write struct {
 	hard HardState
 	// through is the last index that is on disk once this write is. A later
 	// truncation lowers it, so that the completion of a write whose entries were
-	// replaced says nothing about the new ones (RAFT.md, D1).
+	// replaced says nothing about the new ones (docs/internals/raft.md, D1).
 	through Index
 }
 

@@ -141,7 +141,7 @@ func (c *Core) stepHeartbeat(m *Message) error {
 }
 
 // ackable is the end of the prefix that may be acknowledged: verified, and both
-// its entries and the term in which that is promised on disk (RAFT.md, D4).
+// its entries and the term in which that is promised on disk (docs/internals/raft.md, D4).
 func (c *Core) ackable() Index {
 	if c.hardDurable.Term != c.hard.Term {
 		return 0

@@ -154,7 +154,7 @@ func (c *coldReads) run() {
 		frames, err := j.g.log.ReadFrames(nil, segments.Index(j.msg.Lo), segments.Index(j.msg.Hi))
 		if err != nil {
 			// Truncated or closed meanwhile, or damaged: in any case this message must
-			// not go out without its entries (RAFT.md, S28).
+			// not go out without its entries (docs/internals/raft.md, S28).
 			c.h.stats.coldReadErrors.Add(1)
 			c.h.log.Warn("entries for a follower can't be read", "group", j.g.spec.Name, "lo", j.msg.Lo, "hi", j.msg.Hi, "error", err)
 		}

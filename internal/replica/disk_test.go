@@ -3,7 +3,7 @@ package replica
 import "testing"
 
 // TestDiskQueueOrder: a Ready is persisted only when all that it asked of both
-// files is durable, and everything before it too (RAFT.md, D1 and D4).
+// files is durable, and everything before it too (docs/internals/raft.md, D1 and D4).
 func TestDiskQueueOrder(t *testing.T) {
 	var q diskQueue
 	q.push(1, true, false) // a vote

@@ -33,7 +33,7 @@
 // # Invariants
 //
 // An entry is acknowledged (Appends without error) only when it is committed,
-// which needs it durable on a majority: segment and journal both (RAFT.md, D4).
+// which needs it durable on a majority: segment and journal both (docs/internals/raft.md, D4).
 // Disk completions are matched to numbered Readys, never to a bare index (D1).
 // The high watermark never moves back while the process lives. A broken
 // invariant panics with *invariants.Violation; the driver recovers it and parks

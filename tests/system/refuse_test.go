@@ -59,7 +59,7 @@ func TestBadInput(t *testing.T) {
 		refused(t, logq(t, nil, at("consume", "kept", "--partition", "9", "--until-end")...), 1, "9")
 	})
 	t.Run("line over the limit", func(t *testing.T) {
-		in := "three\n" + strings.Repeat("x", 2<<20) + "\nfour\n"
+		in := "three\n" + strings.Repeat("x", 9<<20) + "\nfour\n"
 		refused(t, logq(t, strings.NewReader(in), at("produce", "kept", "--partition", "0")...), 3, "standard input:2")
 	})
 	t.Run("offset out of range", func(t *testing.T) {

@@ -155,6 +155,9 @@ var list = []mutant{
 		{file: "segments/recover.go",
 			old: "case f.PrevTerm != at.term:",
 			new: "case f.PrevTerm > at.term:"},
+		{file: "segments/flush.go",
+			old: "\tif st.cut {\n",
+			new: "\tif false {\n"},
 	}},
 	{name: "hard state forgotten at a restart", edits: []edit{{
 		file: "internal/replica/replica.go",
