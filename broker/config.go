@@ -1,12 +1,14 @@
 package broker
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
+	"strconv"
 	"time"
 
 	"github.com/logq/logq/internal/protocol"
@@ -27,17 +29,21 @@ type Config struct {
 	Peers []Peer
 	// DataDir holds everything that the broker keeps.
 	DataDir string
-	// Listen is HOST:PORT for clients (NATS), HTTP for health and metrics; an empty
-	// HTTP is not served. Port 0 takes a free one.
-	Listen, HTTP string
+	// Listen is HOST:PORT for clients (NATS); port 0 takes a free one.
+	Listen string
+	// HTTP is HOST:PORT for health and metrics, empty for none; port 0 takes a free
+	// one. It shows no record and changes nothing, so it is plain everywhere; keep
+	// it off public networks.
+	HTTP string
 	// Advertise is the HOST:PORT that clients are told; default: the listener's.
+	// Port 0 stands for the listener's.
 	Advertise string
 	// PeerListener replaces listening on this broker's address in Peers. The broker
 	// owns it from Start on.
 	PeerListener net.Listener
 	// Rack is the failure domain; replicas are spread over racks.
 	Rack string
-	// Insecure allows listeners off loopback without TLS.
+	// Insecure allows listeners for clients and peers off loopback without TLS.
 	Insecure bool
 	// ClientTLS and PeerTLS secure the listeners; nil is plain. PeerTLS is used in
 	// both roles and should demand client certificates.
@@ -55,6 +61,13 @@ type Config struct {
 	Logger *slog.Logger // default: discard
 }
 
+// Those of the Raft host.
+const (
+	defaultTick           = 50 * time.Millisecond
+	defaultElectionTicks  = 8
+	defaultHeartbeatTicks = 2
+)
+
 // Validate reports everything that is wrong with the configuration.
 func (c *Config) Validate() error {
 	var errs []error
@@ -70,7 +83,9 @@ func (c *Config) Validate() error {
 		checkHostPort(bad, "HTTP listener", c.HTTP)
 	}
 	if c.Advertise != "" {
-		checkHostPort(bad, "advertised address", c.Advertise)
+		if host, ok := checkHostPort(bad, "advertised address", c.Advertise); ok && everywhere(host) {
+			bad("advertised address %q: want the one address that clients shall use", c.Advertise)
+		}
 	} else if host, _, err := net.SplitHostPort(c.Listen); err == nil && everywhere(host) {
 		bad("client listener %q is every address of the machine: say with the advertised address which one clients shall use", c.Listen)
 	}
@@ -78,10 +93,20 @@ func (c *Config) Validate() error {
 	if c.Tick < 0 || c.ElectionTicks < 0 || c.HeartbeatTicks < 0 || c.Shards < 0 || c.DiskWorkers < 0 || c.InflightBytes < 0 {
 		bad("times, ticks, sizes and counts can't be negative")
 	}
-	if c.ElectionTicks > 0 && c.HeartbeatTicks > 0 && c.ElectionTicks <= c.HeartbeatTicks {
-		bad("ElectionTicks (%d) must be more than HeartbeatTicks (%d)", c.ElectionTicks, c.HeartbeatTicks)
+	if election, heartbeat := cmp.Or(c.ElectionTicks, defaultElectionTicks), cmp.Or(c.HeartbeatTicks, defaultHeartbeatTicks); election <= heartbeat {
+		bad("ElectionTicks (%d) must be more than HeartbeatTicks (%d)", election, heartbeat)
 	}
 	return errors.Join(errs...)
+}
+
+// peerAddr returns this broker's address in Peers, "" if there are none.
+func (c *Config) peerAddr() string {
+	for _, p := range c.Peers {
+		if p.ID == c.ID {
+			return p.Addr
+		}
+	}
+	return ""
 }
 
 func (c *Config) checkPeers(bad func(string, ...any)) {
@@ -101,8 +126,12 @@ func (c *Config) checkPeers(bad func(string, ...any)) {
 		ids[p.ID], addrs[p.Addr] = true, true
 		if p.ID == c.ID {
 			self = true
-			if c.PeerListener == nil {
-				c.checkAddr(bad, "peer listener", p.Addr, c.PeerTLS)
+			addr := p.Addr
+			if c.PeerListener != nil {
+				addr = c.PeerListener.Addr().String()
+			}
+			if len(c.Peers) > 1 {
+				c.checkAddr(bad, "peer listener", addr, c.PeerTLS)
 			}
 			continue
 		}
@@ -118,7 +147,10 @@ func (c *Config) checkPeers(bad func(string, ...any)) {
 
 func checkHostPort(bad func(string, ...any), what, addr string) (host string, ok bool) {
 	host, port, err := net.SplitHostPort(addr)
-	if err != nil || port == "" {
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
 		bad("%s %q: want HOST:PORT", what, addr)
 		return "", false
 	}

@@ -1,26 +1,23 @@
 package broker
 
-import "github.com/logq/logq/broker/internal/httpd"
+import (
+	"strconv"
 
-// samples are the broker's metrics at this moment.
-func (b *Broker) samples() []httpd.Sample {
-	var out []httpd.Sample
-	count := func(name, help string, v uint64, labels ...string) {
-		out = append(out, httpd.Sample{Name: name, Help: help, Counter: true, Value: float64(v), Labels: pairs(labels)})
-	}
-	gauge := func(name, help string, v float64, labels ...string) {
-		out = append(out, httpd.Sample{Name: name, Help: help, Value: v, Labels: pairs(labels)})
-	}
-	b.serviceSamples(count, gauge)
-	b.hostSamples(count, gauge)
-	b.wireSamples(count, gauge)
-	return out
+	"github.com/logq/logq/broker/internal/httpd"
+	"github.com/logq/logq/broker/internal/service"
+	"github.com/logq/logq/internal/peer"
+)
+
+// scrape gathers the metrics of one moment.
+type scrape []httpd.Sample
+
+func (s *scrape) count(name, help string, v float64, labels ...string) {
+	*s = append(*s, httpd.Sample{Name: name, Help: help, Counter: true, Value: v, Labels: pairs(labels)})
 }
 
-type (
-	counter func(name, help string, v uint64, labels ...string)
-	gauge   func(name, help string, v float64, labels ...string)
-)
+func (s *scrape) set(name, help string, v float64, labels ...string) {
+	*s = append(*s, httpd.Sample{Name: name, Help: help, Value: v, Labels: pairs(labels)})
+}
 
 func pairs(kv []string) map[string]string {
 	if len(kv) == 0 {
@@ -33,65 +30,117 @@ func pairs(kv []string) map[string]string {
 	return m
 }
 
-func (b *Broker) serviceSamples(count counter, set gauge) {
-	s := b.service.Stats()
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// samples are the broker's metrics at this moment.
+func (b *Broker) samples() []httpd.Sample {
+	var s scrape
+	s.set("logq_broker_info", "Who this is; always 1.", 1, "broker", strconv.Itoa(b.c.ID), "cluster", b.clusterID(), "version", Version)
+	s.set("logq_ready", "1 if the broker serves.", truth(b.Ready() == nil))
+	if free, total, err := b.fs.Usage(b.c.DataDir); err == nil {
+		s.set("logq_disk_free_bytes", "Free bytes on the disk of the data directory.", float64(free))
+		s.set("logq_disk_bytes", "Bytes on the disk of the data directory.", float64(total))
+	}
+	stats := b.service.Stats()
+	requestSamples(&s, &stats)
+	clusterSamples(&s, &stats)
+	b.hostSamples(&s)
+	b.peerSamples(&s)
+	b.natsSamples(&s)
+	return s
+}
+
+func requestSamples(out *scrape, s *service.Stats) {
 	for _, op := range s.Ops {
 		const help = "Requests answered, by operation and outcome."
-		count("logq_requests_total", help, op.Done, "operation", op.Op, "outcome", "done")
-		count("logq_requests_total", help, op.NotWritten, "operation", op.Op, "outcome", "not_written")
-		count("logq_requests_total", help, op.Unknown, "operation", op.Op, "outcome", "unknown")
-		set("logq_request_seconds_sum", "Seconds that all answers together took.", op.Seconds, "operation", op.Op)
+		out.count("logq_requests_total", help, float64(op.Done), "operation", op.Op, "outcome", "done")
+		out.count("logq_requests_total", help, float64(op.NotWritten), "operation", op.Op, "outcome", "not_written")
+		out.count("logq_requests_total", help, float64(op.Unknown), "operation", op.Op, "outcome", "unknown")
+		out.count("logq_request_seconds_total", "Seconds that all answers together took.", op.Seconds, "operation", op.Op)
 	}
-	count("logq_appended_bytes_total", "Bytes of batches and messages made durable on a majority.", s.AppendedBytes)
-	count("logq_fetched_bytes_total", "Bytes of batches in fetch replies.", s.FetchedBytes)
-	count("logq_forwarded_total", "Requests forwarded to another broker.", s.Forwarded)
-	count("logq_forward_errors_total", "Forwarded requests without an answer.", s.ForwardErrors)
-	count("logq_bad_batches_total", "Batches that failed their check.", s.BadBatches)
+	out.count("logq_appended_bytes_total", "Bytes of batches and messages made durable on a majority.", float64(s.AppendedBytes))
+	out.count("logq_fetched_bytes_total", "Bytes of batches in fetch replies.", float64(s.FetchedBytes))
+	out.count("logq_forwarded_total", "Requests forwarded to another broker.", float64(s.Forwarded))
+	out.count("logq_forward_errors_total", "Forwarded requests without an answer.", float64(s.ForwardErrors))
+	out.count("logq_bad_batches_total", "Batches that failed their check.", float64(s.BadBatches))
+	out.count("logq_refused_total", "Requests refused because the broker was starting or stopping.", float64(s.Refused))
 	const throttled = "Requests refused because too much was under way, by bound."
-	count("logq_throttled_total", throttled, s.ThrottledBroker, "bound", "broker")
-	count("logq_throttled_total", throttled, s.ThrottledTopic, "bound", "partition")
-	count("logq_throttled_total", throttled, s.ThrottledRequests, "bound", "requests")
-	set("logq_inflight_bytes", "Bytes of appends under way.", float64(s.InflightBytes))
-	set("logq_inflight_requests", "Requests under way.", float64(s.Requests))
-	set("logq_topics", "Topics of the cluster.", float64(s.Topics))
-	set("logq_partitions", "Partitions of all topics.", float64(s.Partitions))
-	set("logq_replicas", "Replicas on this broker.", float64(s.Replicas))
-	set("logq_replicas_failed", "Replicas on this broker that are out of service.", float64(s.ReplicasFailed))
-	set("logq_partitions_led", "Partitions that this broker leads.", float64(s.Led))
-	set("logq_partitions_leaderless", "Partitions without a leader known here.", float64(s.Leaderless))
-	set("logq_brokers_alive", "Brokers heard lately, this one included.", float64(s.BrokersAlive))
-	controller := 0.0
-	if s.Controller {
-		controller = 1
-	}
-	set("logq_controller", "1 if this broker is the controller.", controller)
+	out.count("logq_throttled_total", throttled, float64(s.ThrottledBroker), "bound", "broker")
+	out.count("logq_throttled_total", throttled, float64(s.ThrottledTopic), "bound", "partition")
+	out.count("logq_throttled_total", throttled, float64(s.ThrottledRequests), "bound", "requests")
+	out.set("logq_inflight_bytes", "Bytes of appends under way.", float64(s.InflightBytes))
+	const inflight = "Requests under way, by kind."
+	out.set("logq_inflight_requests", inflight, float64(s.Requests), "kind", "all")
+	out.set("logq_inflight_requests", inflight, float64(s.Fetches), "kind", "fetch")
+	out.set("logq_inflight_requests", inflight, float64(s.Forwards), "kind", "forward")
+	out.set("logq_inflight_requests", inflight, float64(s.Admin), "kind", "admin")
 }
 
-func (b *Broker) hostSamples(count counter, set gauge) {
+func clusterSamples(out *scrape, s *service.Stats) {
+	out.set("logq_topics", "Topics of the cluster.", float64(s.Topics))
+	out.set("logq_partitions", "Partitions of all topics.", float64(s.Partitions))
+	out.set("logq_partitions_led", "Partitions that this broker leads.", float64(s.Led))
+	out.set("logq_partitions_leaderless", "Partitions without a leader known here.", float64(s.Leaderless))
+	out.set("logq_replicas", "Replicas on this broker.", float64(s.Replicas))
+	out.set("logq_replicas_closed", "Replicas on this broker that are not open: they are being opened, or can't be.", float64(s.ReplicasClosed))
+	out.set("logq_replicas_failed", "Replicas on this broker that are out of service.", float64(s.ReplicasFailed))
+	out.count("logq_replicas_removed_total", "Replicas of deleted topics whose data was deleted.", float64(s.ReplicasRemoved))
+	out.set("logq_brokers_alive", "Brokers heard of lately, this one included.", float64(s.BrokersAlive))
+	out.set("logq_controller", "1 if this broker is the controller.", truth(s.Controller))
+	out.count("logq_gossip_dropped_total", "Messages about leaderships that were not sent.", float64(s.GossipDropped))
+	out.count("logq_gossip_bad_total", "Messages about leaderships that can't be read.", float64(s.BadGossip))
+}
+
+func (b *Broker) hostSamples(out *scrape) {
 	h := b.host.Stats()
-	count("logq_flushes_total", "Group commits of segments.", h.Flushes)
-	count("logq_flush_errors_total", "Group commits that failed.", h.FlushErrors)
-	set("logq_flush_seconds_sum", "Seconds spent in group commits.", float64(h.FlushNanos)/1e9)
-	count("logq_journal_saves_total", "Syncs of the journal.", h.JournalSaves)
-	count("logq_journal_entries_total", "Hard states saved in them.", h.JournalEntries)
-	set("logq_journal_seconds_sum", "Seconds spent in saves of the journal.", float64(h.JournalNanos)/1e9)
-	count("logq_raft_dropped_total", "Messages of peers dropped by a full inbox.", h.Dropped)
-	count("logq_raft_strays_total", "Messages of peers for groups that aren't open here.", h.Strays)
-	count("logq_raft_bad_frames_total", "Append messages whose entries failed their checks.", h.BadFrames)
+	out.count("logq_flushes_total", "Group commits of segments.", float64(h.Flushes))
+	out.count("logq_flush_errors_total", "Group commits that failed.", float64(h.FlushErrors))
+	out.count("logq_flush_seconds_total", "Seconds spent in group commits.", float64(h.FlushNanos)/1e9)
+	out.count("logq_journal_saves_total", "Syncs of the journal.", float64(h.JournalSaves))
+	out.count("logq_journal_entries_total", "Hard states saved in them.", float64(h.JournalEntries))
+	out.count("logq_journal_errors_total", "Saves of the journal that failed.", float64(h.JournalErrors))
+	out.count("logq_journal_seconds_total", "Seconds spent in saves of the journal.", float64(h.JournalNanos)/1e9)
+	out.count("logq_raft_dropped_total", "Messages of peers dropped by a full inbox.", float64(h.Dropped))
+	out.count("logq_raft_strays_total", "Messages of peers for groups that aren't open here.", float64(h.Strays))
+	out.count("logq_raft_bad_frames_total", "Append messages whose entries failed their checks.", float64(h.BadFrames))
+	out.count("logq_raft_cold_read_errors_total", "Failed reads of old entries for followers.", float64(h.ColdReadErrors))
 }
 
-func (b *Broker) wireSamples(count counter, set gauge) {
+func (b *Broker) peerSamples(out *scrape) {
 	t := b.transport.Stats()
-	const sent, received, dropped = "Bytes sent to peers.", "Bytes received from peers.", "Frames for peers that were dropped."
-	count("logq_peer_sent_bytes_total", sent, t.Control.BytesSent, "class", "control")
-	count("logq_peer_sent_bytes_total", sent, t.Bulk.BytesSent, "class", "bulk")
-	count("logq_peer_received_bytes_total", received, t.Control.BytesReceived, "class", "control")
-	count("logq_peer_received_bytes_total", received, t.Bulk.BytesReceived, "class", "bulk")
-	count("logq_peer_dropped_total", dropped, t.Control.Dropped, "class", "control")
-	count("logq_peer_dropped_total", dropped, t.Bulk.Dropped, "class", "bulk")
-	set("logq_peers_connected", "Peers with both connections up.", float64(t.Connected))
+	for _, c := range []struct {
+		class string
+		peer.ClassStats
+	}{{"control", t.Control}, {"bulk", t.Bulk}} {
+		out.count("logq_peer_sent_bytes_total", "Bytes sent to peers.", float64(c.BytesSent), "class", c.class)
+		out.count("logq_peer_received_bytes_total", "Bytes received from peers.", float64(c.BytesReceived), "class", c.class)
+		out.count("logq_peer_sent_frames_total", "Frames sent to peers.", float64(c.FramesSent), "class", c.class)
+		out.count("logq_peer_received_frames_total", "Frames received from peers.", float64(c.FramesReceived), "class", c.class)
+		out.count("logq_peer_dropped_total", "Frames for peers that were dropped.", float64(c.Dropped), "class", c.class)
+	}
+	out.count("logq_peer_dials_total", "Connections to peers that were made.", float64(t.Dials))
+	out.count("logq_peer_dial_errors_total", "Attempts to connect to a peer that failed.", float64(t.DialErrors))
+	out.count("logq_peer_refused_total", "Connections to the peer port that were turned away.", float64(t.Refused))
+	out.set("logq_peers_connected", "Peers with both connections up.", float64(t.Connected))
+}
+
+func (b *Broker) natsSamples(out *scrape) {
 	p := b.plane.Stats()
-	count("logq_nats_requests_total", "Requests taken from clients.", p.Requests)
-	count("logq_nats_malformed_total", "Client messages with a bad subject or header.", p.Malformed)
-	set("logq_nats_connections", "Client connections.", float64(p.Connections))
+	out.count("logq_nats_requests_total", "Requests taken from clients.", float64(p.Requests))
+	out.count("logq_nats_malformed_total", "Client messages with a bad subject or header.", float64(p.Malformed))
+	out.count("logq_nats_throttled_total", "Client messages refused because too many requests were under way.", float64(p.Throttled))
+	out.count("logq_nats_unheard_total", "Messages without a reply subject that were refused.", float64(p.Unheard))
+	out.count("logq_nats_reply_errors_total", "Answers that could not be sent.", float64(p.ReplyErrors))
+	out.count("logq_nats_slow_consumers_total", "Connections cut off because they read too slowly.", float64(p.SlowConsumers))
+	out.count("logq_nats_broker_reconnects_total", "Times that the broker's own connections were cut.", float64(p.Reconnects))
+	out.count("logq_nats_messages_total", "Messages through the NATS server.", float64(p.InMessages), "direction", "in")
+	out.count("logq_nats_messages_total", "Messages through the NATS server.", float64(p.OutMessages), "direction", "out")
+	out.count("logq_nats_bytes_total", "Bytes of messages through the NATS server.", float64(p.InBytes), "direction", "in")
+	out.count("logq_nats_bytes_total", "Bytes of messages through the NATS server.", float64(p.OutBytes), "direction", "out")
+	out.set("logq_nats_connections", "Client connections.", float64(p.Connections))
 }

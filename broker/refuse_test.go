@@ -2,15 +2,23 @@ package broker_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/logq/logq/broker"
 )
 
+// refused wants a clear refusal of New or Start.
 func refused(t *testing.T, c broker.Config, want ...string) {
+	t.Helper()
+	refusedAs(t, c, nil, want...)
+}
+
+func refusedAs(t *testing.T, c broker.Config, kind error, want ...string) {
 	t.Helper()
 	b, err := broker.New(c)
 	if err == nil {
@@ -20,6 +28,9 @@ func refused(t *testing.T, c broker.Config, want ...string) {
 			cancel()
 			_ = b.Close(gone)
 		}
+	}
+	if kind != nil && !errors.Is(err, kind) {
+		t.Errorf("got %v, want %v", err, kind)
 	}
 	for _, w := range want {
 		if err == nil || !strings.Contains(err.Error(), w) {
@@ -50,48 +61,123 @@ func run(t *testing.T, c broker.Config) *broker.Broker {
 	return b
 }
 
+// restart starts a broker until it is ready, and closes it.
+func restart(t *testing.T, c broker.Config) {
+	t.Helper()
+	b, err := broker.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "ready", b.Ready)
+	if err := b.Close(context.Background()); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestDirectoryInUse(t *testing.T) {
 	dir := t.TempDir()
 	run(t, broker.Config{ID: 1, DataDir: dir, Listen: "127.0.0.1:0"})
-	refused(t, broker.Config{ID: 1, DataDir: dir, Listen: "127.0.0.1:0"}, dir, "in use")
+	refusedAs(t, broker.Config{ID: 1, DataDir: dir, Listen: "127.0.0.1:0"}, broker.ErrDirectoryInUse, dir, "in use")
 }
 
 func TestPortsInUse(t *testing.T) {
 	b := run(t, broker.Config{ID: 1, DataDir: t.TempDir(), Listen: "127.0.0.1:0", HTTP: "127.0.0.1:0"})
 	client, http := strings.TrimPrefix(b.ClientURL(), "nats://"), strings.TrimPrefix(b.HTTPURL(), "http://")
-	refused(t, broker.Config{ID: 1, DataDir: t.TempDir(), Listen: client}, client, "in use")
-	refused(t, broker.Config{ID: 1, DataDir: t.TempDir(), Listen: "127.0.0.1:0", HTTP: http}, http, "in use")
-	refused(t, broker.Config{ID: 1, DataDir: t.TempDir(), Listen: "127.0.0.1:0", Peers: []broker.Peer{{ID: 1, Addr: client}, {ID: 2, Addr: "127.0.0.1:1"}}}, client, "in use")
+	refusedAs(t, broker.Config{ID: 1, DataDir: t.TempDir(), Listen: client}, broker.ErrListen, client, "in use")
+	refusedAs(t, broker.Config{ID: 1, DataDir: t.TempDir(), Listen: "127.0.0.1:0", HTTP: http}, broker.ErrListen, http, "in use")
+	refusedAs(t, broker.Config{ID: 1, DataDir: t.TempDir(), Listen: "127.0.0.1:0", Peers: []broker.Peer{{ID: 1, Addr: client}, {ID: 2, Addr: "127.0.0.1:1"}}}, broker.ErrListen, client, "in use")
 }
 
 func TestDirectoryOfAnotherBroker(t *testing.T) {
 	dir := t.TempDir()
-	b := run(t, broker.Config{ID: 1, DataDir: dir, Listen: "127.0.0.1:0"})
-	if err := b.Close(context.Background()); err != nil {
-		t.Fatal(err)
-	}
-	refused(t, broker.Config{ID: 2, DataDir: dir, Listen: "127.0.0.1:0"}, "belongs to broker 1")
+	restart(t, broker.Config{ID: 1, DataDir: dir, Listen: "127.0.0.1:0", Tick: 5 * time.Millisecond})
+	refusedAs(t, broker.Config{ID: 2, DataDir: dir, Listen: "127.0.0.1:0"}, broker.ErrWrongBroker, dir, "belongs to broker 1")
 
-	file := filepath.Join(dir, "broker.json")
-	text, err := os.ReadFile(file)
+	c := broker.Config{ID: 1, DataDir: dir, Listen: "127.0.0.1:0", Tick: 5 * time.Millisecond}
+	files := []string{filepath.Join(dir, "broker.json"), filepath.Join(dir, "broker.json.copy")}
+	text, err := os.ReadFile(files[0])
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, c := range map[string]struct{ old, new, want string }{
-		"damage":       {`"broker": 1`, `"broker": 3`, "checksum"},
-		"not JSON":     {`{`, `[`, "damaged"},
-		"newer format": {`"format": 1`, `"format": 9`, "format 9"},
+	put := func(file string, text []byte) {
+		t.Helper()
+		if err := os.WriteFile(file, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, v := range map[string]struct{ old, new, want string }{
+		"damage":   {`"broker": 1`, `"broker": 3`, "checksum"},
+		"not JSON": {`{`, `[`, "not readable"},
 	} {
+		bad := []byte(strings.Replace(string(text), v.old, v.new, 1))
 		t.Run(name, func(t *testing.T) {
-			if err := os.WriteFile(file, []byte(strings.Replace(string(text), c.old, c.new, 1)), 0o600); err != nil {
-				t.Fatal(err)
+			for _, file := range files { // one copy is made good from the other
+				put(file, bad)
+				restart(t, c)
+				if got, err := os.ReadFile(file); err != nil || string(got) != string(text) {
+					t.Errorf("%s was not repaired: %s, %v", file, got, err)
+				}
 			}
-			refused(t, broker.Config{ID: 1, DataDir: dir, Listen: "127.0.0.1:0"}, file, c.want)
+			put(files[0], bad)
+			put(files[1], bad)
+			refusedAs(t, c, broker.ErrDamagedDirectory, dir, v.want, "restore")
+			put(files[0], text)
+			put(files[1], text)
 		})
 	}
-	if err := os.WriteFile(file, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	t.Run("newer format", func(t *testing.T) {
+		put(files[1], []byte(strings.Replace(string(text), `"format": 1`, `"format": 9`, 1)))
+		refusedAs(t, c, broker.ErrNewerFormat, dir, "format 9")
+		put(files[1], text)
+	})
+	t.Run("copies of two brokers", func(t *testing.T) {
+		other := t.TempDir()
+		if err := broker.WriteIdentity(other, 2, ""); err != nil {
+			t.Fatal(err)
+		}
+		theirs, err := os.ReadFile(filepath.Join(other, "broker.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		put(files[1], theirs)
+		refusedAs(t, c, broker.ErrDamagedDirectory, dir, "disagree")
+		put(files[1], text)
+	})
+	t.Run("no identity", func(t *testing.T) {
+		for _, file := range files {
+			if err := os.Remove(file); err != nil {
+				t.Fatal(err)
+			}
+		}
+		refusedAs(t, c, broker.ErrDamagedDirectory, dir, "no broker.json")
+		put(files[0], text)
+		restart(t, c)
+	})
+	t.Run("another cluster", func(t *testing.T) {
+		if err := broker.WriteIdentity(dir, 1, "another"); err != nil {
+			t.Fatal(err)
+		}
+		b, err := broker.New(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		<-b.Done()
+		if err := b.Err(); !errors.Is(err, broker.ErrWrongCluster) || !strings.Contains(err.Error(), "cluster another") || b.Ready() == nil {
+			t.Errorf("got %v", err)
+		}
+		if err := b.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+		put(files[0], text)
+		put(files[1], text)
+	})
+	restart(t, c)
 	if err := os.RemoveAll(filepath.Join(dir, "journal")); err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,7 @@ package broker
 
 import (
 	"context"
-	"fmt"
+	"slices"
 
 	"github.com/logq/logq/broker/internal/natsplane"
 	"github.com/logq/logq/internal/protocol"
@@ -10,24 +10,24 @@ import (
 )
 
 // watch follows what the cluster decides: which subjects are bound, and which
-// cluster this is.
+// cluster this is; and it notices when the host can't go on.
 func (b *Broker) watch(ctx context.Context) {
-	var last []natsplane.Binding
+	var bound []natsplane.Binding
 	for {
 		bindings, changed := b.service.Bindings()
 		if err := b.learnCluster(); err != nil {
 			b.fail(err)
+			return
 		}
 		want := make([]natsplane.Binding, len(bindings))
 		for i, s := range bindings {
 			want[i] = natsplane.Binding{Subject: s.Subject, Topic: s.Topic}
 		}
-		if !same(want, last) {
+		if !slices.Equal(want, bound) {
 			if err := b.plane.SetBindings(want); err != nil {
-				b.log.Warn("bind subjects", "broker", b.c.ID, "error", err)
-			} else {
-				last = want
+				b.log.Warn("not all subjects are bound", "broker", b.c.ID, "error", err)
 			}
+			bound = want
 		}
 		select {
 		case <-changed:
@@ -40,48 +40,35 @@ func (b *Broker) watch(ctx context.Context) {
 	}
 }
 
-func same(a, b []natsplane.Binding) bool {
-	if len(a) != len(b) {
-		return false
+// stopIfFailed stops a broker that can't go on, as in a crash: nothing that it
+// would still say or hand over can be relied on.
+func (b *Broker) stopIfFailed(ctx context.Context) {
+	select {
+	case <-b.done:
+	case <-ctx.Done():
+		return
 	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
+	gone, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	cancel()
+	if err := b.close(gone); err != nil {
+		b.log.Debug("stopping a broker that can't go on", "broker", b.c.ID, "error", err)
 	}
-	return true
 }
-
-// learnCluster notes the cluster's id in the data directory once it is known,
-// and from then on stays with that cluster.
-func (b *Broker) learnCluster() error {
-	now, mine := b.service.ClusterID(), *b.cluster.Load()
-	switch {
-	case now == "" || now == mine:
-		return nil
-	case mine != "":
-		return fmt.Errorf("data directory %s belongs to cluster %s, but the metadata is that of cluster %s", b.c.DataDir, mine, now)
-	}
-	if err := writeIdentity(b.fs, b.c.DataDir, identity{Broker: b.c.ID, Cluster: now}); err != nil {
-		return err
-	}
-	b.cluster.Store(&now)
-	return nil
-}
-
-func (b *Broker) clusterID() string { return *b.cluster.Load() }
 
 // peerHandler takes what other brokers send.
 type peerHandler struct{ b *Broker }
 
+// HandleRaft gives a message to its group.
 func (h peerHandler) HandleRaft(_ protocol.BrokerID, m *raft.Message, frames []byte) {
 	h.b.host.Deliver(m, frames)
 }
 
+// HandleRequest carries out a forwarded request.
 func (h peerHandler) HandleRequest(ctx context.Context, from protocol.BrokerID, body []byte, reply func([]byte)) {
 	h.b.service.HandleForwarded(ctx, from, body, reply)
 }
 
+// HandleGossip notes what another broker leads.
 func (h peerHandler) HandleGossip(from protocol.BrokerID, body []byte) {
 	h.b.service.HandleGossip(from, body)
 }

@@ -13,9 +13,8 @@ type Stats struct {
 	Underway int64
 	// Connections of clients now.
 	Connections int
-	// SlowConsumers were cut off because they read too slowly; Stalls are times
-	// that a connection was held up because another one reads slowly.
-	SlowConsumers, Stalls int64
+	// SlowConsumers were cut off because they read too slowly.
+	SlowConsumers int64
 	// Reconnects of the broker's own connections; each has lost requests.
 	Reconnects uint64
 	// InMessages and the others went through the server, in either direction.
@@ -36,7 +35,6 @@ func (p *Plane) Stats() Stats {
 		out.Reconnects += nc.Stats().Reconnects
 	}
 	if v, err := p.server.Varz(nil); err == nil {
-		out.Stalls = v.StalledClients
 		out.InMessages, out.OutMessages, out.InBytes, out.OutBytes = v.InMsgs, v.OutMsgs, v.InBytes, v.OutBytes
 	}
 	return out

@@ -1,0 +1,12 @@
+package broker
+
+import "github.com/logq/logq/internal/vfs"
+
+// NewOn makes a broker on another file system than the operating system's as it
+// is: faults in front of it come in here.
+func NewOn(c Config, fsys vfs.FS) (*Broker, error) { return newBroker(c, fsys) }
+
+// WriteIdentity writes both copies of a data directory's identity.
+func WriteIdentity(dir string, broker int, cluster string) error {
+	return writeIdentity(vfs.OS(), dir, identity{Broker: broker, Cluster: cluster})
+}

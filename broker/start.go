@@ -1,0 +1,173 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+
+	"github.com/logq/logq/broker/internal/httpd"
+	"github.com/logq/logq/broker/internal/natsplane"
+	"github.com/logq/logq/broker/internal/service"
+	"github.com/logq/logq/internal/multiraft"
+	"github.com/logq/logq/internal/peer"
+	"github.com/logq/logq/internal/protocol"
+)
+
+// Start opens everything, in order from the disk outwards, and returns when
+// requests are answered, which is before the broker has joined its cluster: see
+// Ready. A broker starts once; what was opened before an error is closed again.
+// Ctx bounds the start only.
+func (b *Broker) Start(ctx context.Context) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.started || b.closed {
+		return fmt.Errorf("start broker %d: a broker can be started only once; make another one with New", b.c.ID)
+	}
+	b.started = true
+	err := b.open(ctx)
+	if err == nil {
+		return nil
+	}
+	b.closed = true
+	gone, cancel := context.WithCancel(ctx)
+	cancel()
+	if closing := b.shut(gone); closing != nil {
+		b.log.Debug("closing after a failed start", "broker", b.c.ID, "error", closing)
+	}
+	return fmt.Errorf("start broker %d: %w", b.c.ID, err)
+}
+
+func (b *Broker) open(ctx context.Context) error {
+	if err := b.openData(); err != nil {
+		if b.c.PeerListener != nil {
+			err = errors.Join(err, b.c.PeerListener.Close()) // ours from Start on
+		}
+		return err
+	}
+	if err := b.openTransport(); err != nil {
+		return err
+	}
+	if err := b.openHost(); err != nil {
+		return err
+	}
+	if err := b.openListeners(); err != nil {
+		return err
+	}
+	// The listeners are open, so that all addresses are final. Requests that come
+	// before the service runs are told to come again.
+	b.host.Start()
+	b.transport.Start()
+	if err := b.service.Start(ctx, b.info()); err != nil {
+		return err
+	}
+	running, leave := context.WithCancel(context.WithoutCancel(ctx))
+	b.leave = leave
+	b.tasks.Go(func() { b.watch(running) })
+	b.guard.Go(func() { b.stopIfFailed(running) })
+	s := &serving{clientURL: b.plane.ClientURL(), ready: b.service.Ready}
+	if b.http != nil {
+		s.httpURL = b.http.URL()
+	}
+	b.serving.Store(s)
+	b.log.Info("the broker is started", "broker", b.c.ID, "version", Version, "clients", s.clientURL, "http", s.httpURL,
+		"data", b.c.DataDir, "cluster", b.clusterID())
+	return nil
+}
+
+// openTransport opens the port for other brokers, if there are any.
+func (b *Broker) openTransport() (err error) {
+	listener := b.c.PeerListener
+	peers := make(map[protocol.BrokerID]string)
+	for _, p := range b.c.Peers {
+		if p.ID != b.c.ID {
+			peers[protocol.BrokerID(p.ID)] = p.Addr
+		}
+	}
+	if listener == nil && len(peers) > 0 {
+		addr := b.c.peerAddr()
+		if listener, err = net.Listen("tcp", addr); err != nil {
+			return listenError(fmt.Errorf("peer listener %s: %w: stop what holds the port, or give this broker another address in the peers of all", addr, err))
+		}
+	}
+	b.transport, err = peer.New(peer.Options{
+		Self: b.id, Peers: peers, Listener: listener, Handler: peerHandler{b},
+		ClusterID: b.clusterID, TLS: b.c.PeerTLS, Logger: b.log,
+	})
+	if err != nil && listener != nil {
+		err = errors.Join(err, listener.Close())
+	}
+	return err
+}
+
+// openHost makes the host of replicas and the service on it.
+func (b *Broker) openHost() (err error) {
+	b.host, err = multiraft.New(multiraft.Options{
+		Broker: b.id, FS: b.fs, Dir: b.dir(partitionsDir), Journal: b.journal, Transport: b.transport,
+		Shards: b.c.Shards, DiskWorkers: b.c.DiskWorkers, Tick: b.c.Tick, ElectionTicks: b.c.ElectionTicks,
+		HeartbeatTicks: b.c.HeartbeatTicks, Seed: uint64(b.id) * 0x9e3779b97f4a7c15, Logger: b.log,
+	})
+	if err != nil {
+		return err
+	}
+	brokers := []protocol.BrokerID{b.id}
+	for _, p := range b.c.Peers {
+		if p.ID != b.c.ID {
+			brokers = append(brokers, protocol.BrokerID(p.ID))
+		}
+	}
+	b.service, err = service.New(service.Options{
+		ID: b.id, Brokers: brokers, Host: service.NewHost(b.host), Peers: b.transport, Logger: b.log,
+		InflightBytes: b.c.InflightBytes, MaxFetchBytes: natsplane.MaxFetchBytes,
+	})
+	return err
+}
+
+// openListeners lets clients in.
+func (b *Broker) openListeners() (err error) {
+	b.plane, err = natsplane.Start(natsplane.Options{
+		Listen: b.c.Listen, Name: "logq-" + strconv.Itoa(b.c.ID), Version: Version, Handler: b.service, TLS: b.c.ClientTLS,
+		Metadata: map[string]string{"broker": strconv.Itoa(b.c.ID)}, Logger: b.log,
+	})
+	if err != nil || b.c.HTTP == "" {
+		return listenError(err)
+	}
+	b.http, err = httpd.Start(httpd.Options{Listen: b.c.HTTP, Ready: b.Ready, Samples: b.samples, Logger: b.log})
+	return listenError(err)
+}
+
+// info is what others shall know of this broker.
+func (b *Broker) info() protocol.BrokerInfo {
+	info := protocol.BrokerInfo{ID: b.id, URL: b.plane.ClientURL(), Peer: b.c.peerAddr(), Rack: b.c.Rack}
+	if b.c.Advertise != "" {
+		scheme := "nats://"
+		if b.c.ClientTLS != nil {
+			scheme = "tls://"
+		}
+		info.URL = scheme + withPort(b.c.Advertise, b.plane.Addr())
+	}
+	if b.http == nil {
+		return info
+	}
+	info.HTTP = b.http.URL()
+	if host, _, err := net.SplitHostPort(b.c.HTTP); err == nil && everywhere(host) {
+		// Known by the name that clients use, if that is given.
+		if host, _, err = net.SplitHostPort(b.c.Advertise); err == nil {
+			info.HTTP = "http://" + withPort(net.JoinHostPort(host, "0"), b.http.Addr())
+		}
+	}
+	return info
+}
+
+// withPort puts the port of a listener in the place of port 0.
+func withPort(addr, listener string) string {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil || port != "0" {
+		return addr
+	}
+	if _, port, err = net.SplitHostPort(listener); err != nil {
+		return addr
+	}
+	return net.JoinHostPort(host, port)
+}
