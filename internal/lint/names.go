@@ -10,8 +10,8 @@ import (
 
 // drawers are names that say nothing about what is inside.
 var (
-	drawerDir  = regexp.MustCompile(`^(utils?|commons?|helpers?|misc|managers?|shared|base|lib)$`)
-	drawerType = regexp.MustCompile(`(Manager|Utils?|Helpers?|Common)$`)
+	drawerDir  = regexp.MustCompile(`^(utils?|commons?|misc|managers?)$`)
+	drawerType = regexp.MustCompile(`(Manager|Utils?|Common)$`)
 )
 
 func checkNames(t *Tree) []Finding {
