@@ -14,12 +14,14 @@ func (t *Transport) accept() {
 	for {
 		nc, err := t.o.Listener.Accept()
 		if err != nil {
-			if t.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+			if t.closed.Load() || errors.Is(err, net.ErrClosed) {
 				return
 			}
 			// Out of descriptors, most likely: wait for some to come free.
-			t.log.Warn("accept a peer connection", "error", err)
-			pause := time.NewTimer(defaultBackoffMax)
+			if t.causes.changed("accept", err.Error()) {
+				t.log.Warn("accept a peer connection", "error", err)
+			}
+			pause := time.NewTimer(t.o.BackoffMax)
 			select {
 			case <-pause.C:
 			case <-t.ctx.Done():
@@ -30,56 +32,74 @@ func (t *Transport) accept() {
 		}
 		select {
 		case t.slots <- struct{}{}:
-			t.wg.Go(func() {
-				defer func() { <-t.slots }()
-				t.welcome(nc)
-			})
+			t.wg.Go(func() { t.welcome(nc) })
 		default:
 			t.stats.refused.Add(1)
-			_ = nc.Close() // full; the peer dials again
+			_ = nc.Close() // too many that don't greet; a peer dials again
 		}
 	}
 }
 
 // welcome greets one accepted connection and serves it. Whoever doesn't greet in
 // time, or says something else, is cut off; nothing else has happened by then.
-func (t *Transport) welcome(nc net.Conn) {
-	remote := nc.RemoteAddr().String()
+func (t *Transport) welcome(raw net.Conn) {
+	p := &patience{Conn: raw}
+	nc, in := raw, net.Conn(p)
 	if t.o.TLS != nil {
-		nc = tls.Server(nc, t.o.TLS)
+		nc = tls.Server(p, t.o.TLS)
+		in = nc
 	}
+	br := bufio.NewReaderSize(in, readBuffer)
+	h, err := t.greeted(nc, br)
+	<-t.slots
+	if err != nil {
+		t.stats.refused.Add(1)
+		host, _, _ := net.SplitHostPort(raw.RemoteAddr().String())
+		if !t.closed.Load() && t.causes.changed("from "+host, err.Error()) {
+			t.log.Warn("turned a connection to the peer port away", "remote", raw.RemoteAddr().String(), "error", err)
+		}
+		_ = nc.Close() // err is the reason
+		return
+	}
+	p.silence.Store(int64(t.o.Silence))
+	for i := range t.links[h.from] {
+		select {
+		case t.links[h.from][i].kick <- struct{}{}:
+		default:
+		}
+	}
+	c := t.newConn(nc, br, h.from, h.class, false)
+	if err := c.serve(); err != nil && !t.closed.Load() {
+		t.log.Debug("a peer connection ended", "peer", h.from, "class", h.class.String(), "error", err)
+	}
+}
+
+// greeted reads a greeting and answers it, within the handshake's timeout.
+func (t *Transport) greeted(nc net.Conn, br *bufio.Reader) (hello, error) {
 	ctx, cancel := context.WithTimeout(t.ctx, t.o.HandshakeTimeout)
+	defer cancel()
 	stop := context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })
-	br := bufio.NewReaderSize(nc, readBuffer)
+	defer stop()
 	h, err := readHello(br)
-	var refusal *GreetingError
 	if err == nil {
 		if reason := t.judge(&h); reason != "" {
 			err = &GreetingError{Reason: reason}
 		}
 	}
-	switch {
-	case err == nil:
+	var refusal *GreetingError
+	if errors.As(err, &refusal) {
+		// Whoever it is learns why; that it may be gone already changes nothing.
+		_ = writeVerdict(nc, refusal.Reason)
+		return h, err
+	}
+	if err == nil {
 		err = writeVerdict(nc, "")
-	case errors.As(err, &refusal):
-		err = errors.Join(err, writeVerdict(nc, refusal.Reason))
 	}
-	stopped := stop()
-	cancel()
-	if err != nil || !stopped {
-		t.stats.refused.Add(1)
-		host, _, _ := net.SplitHostPort(remote)
-		if err != nil && t.ctx.Err() == nil && t.causes.changed("from "+host, err.Error()) {
-			t.log.Warn("turned a connection to the peer port away", "remote", remote, "error", err)
-		}
-		_ = nc.Close()
-		return
+	if err == nil && !stop() {
+		err = ctx.Err()
 	}
-	if err := nc.SetDeadline(time.Time{}); err != nil {
-		_ = nc.Close()
-		return
+	if err != nil {
+		return h, tlsHint(err)
 	}
-	if err := t.newConn(nc, br, h.from, h.class, false).serve(); err != nil && t.ctx.Err() == nil {
-		t.log.Debug("a peer connection ended", "peer", h.from, "class", h.class.String(), "error", err)
-	}
+	return h, nc.SetDeadline(time.Time{})
 }

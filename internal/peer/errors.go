@@ -57,8 +57,12 @@ func (e *FrameError) Error() string { return "bad frame from peer: " + e.What }
 
 var (
 	errNotConnected = errors.New("no connection; it is being dialled")
+	errNoSuchPeer   = errors.New("no such peer is configured")
 	errQueueFull    = errors.New("the send queue is full")
 	errTooMany      = errors.New("too many requests are waiting for a reply")
+	errTooLarge     = errors.New("it is larger than a frame may be")
 	errRefused      = errors.New("the broker has too many requests under way")
-	errSilent       = errors.New("the connection is closed")
+	errSilent       = errors.New("the connection is half-open, or the broker hangs")
+	errSlowReader   = errors.New("the broker does not read its replies")
+	errReplaced     = errors.New("the broker has connected anew")
 )

@@ -1,11 +1,12 @@
 package peer
 
 import (
+	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
+	"strings"
 
 	"github.com/logq/logq/internal/protocol"
 )
@@ -52,15 +53,47 @@ func (h *hello) encode() []byte {
 	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 }
 
-var errNotPeer = errors.New("the other side does not speak the logq peer protocol; is this the right port?")
+// errNotPeer says what kind of stranger began like this.
+func errNotPeer(begins []byte) error {
+	what := "something that does not speak the logq peer protocol"
+	remedy := "is this the right port?"
+	switch {
+	case len(begins) >= 3 && (begins[0] == 0x15 || begins[0] == 0x16) && begins[1] == 3:
+		what, remedy = "TLS", "either both brokers or none must use TLS between peers"
+	case bytes.HasPrefix(begins, []byte("INFO {")), bytes.HasPrefix(begins, []byte("CONNECT ")):
+		what, remedy = "NATS", "clients belong on the port of --listen, --peers names the peer ports"
+	default:
+		for _, method := range []string{"GET ", "POST ", "HEAD ", "PUT ", "OPTIONS ", "PRI ", "HTTP/"} {
+			if bytes.HasPrefix(begins, []byte(method)) {
+				what, remedy = "HTTP", "the port of --http is the one for that"
+			}
+		}
+	}
+	return &GreetingError{Reason: what + " is on the other side; " + remedy}
+}
+
+// readMagic fills fixed, and stops at the first byte that no greeting has.
+func readMagic(r io.Reader, fixed []byte) error {
+	n := len(greetingMagic)
+	if got, err := io.ReadFull(r, fixed[:n]); err != nil {
+		if !strings.HasPrefix(greetingMagic, string(fixed[:got])) {
+			return errNotPeer(fixed[:got])
+		}
+		return fmt.Errorf("the other side hung up, or was silent, in place of a greeting: %w", err)
+	}
+	if string(fixed[:n]) != greetingMagic {
+		return errNotPeer(fixed[:n])
+	}
+	if _, err := io.ReadFull(r, fixed[n:]); err != nil {
+		return fmt.Errorf("read greeting: %w", err)
+	}
+	return nil
+}
 
 func readHello(r io.Reader) (h hello, err error) {
 	var fixed [15]byte
-	if _, err := io.ReadFull(r, fixed[:]); err != nil {
-		return h, fmt.Errorf("read greeting: %w", err)
-	}
-	if string(fixed[:8]) != greetingMagic {
-		return h, errNotPeer
+	if err := readMagic(r, fixed[:]); err != nil {
+		return h, err
 	}
 	if fixed[8] != greetingVersion {
 		return h, &GreetingError{Reason: fmt.Sprintf("peer protocol version %d, this broker speaks %d; run the same release on both", fixed[8], greetingVersion)}
@@ -95,11 +128,8 @@ func writeVerdict(w io.Writer, reason string) error {
 
 func readVerdict(r io.Reader) error {
 	var fixed [11]byte
-	if _, err := io.ReadFull(r, fixed[:]); err != nil {
-		return fmt.Errorf("read greeting: %w", err)
-	}
-	if string(fixed[:8]) != greetingMagic {
-		return errNotPeer
+	if err := readMagic(r, fixed[:]); err != nil {
+		return err
 	}
 	n := int(binary.LittleEndian.Uint16(fixed[9:]))
 	if fixed[8] != greetingVersion || n > maxReason {
@@ -120,7 +150,6 @@ func readVerdict(r io.Reader) error {
 
 // judge says why a hello is refused, "" if it isn't.
 func (t *Transport) judge(h *hello) string {
-	mine := t.clusterID()
 	switch _, known := t.o.Peers[h.from]; {
 	case h.to != t.o.Self:
 		return fmt.Sprintf("this is broker %d, not %d; check the addresses in --peers", t.o.Self, h.to)
@@ -129,9 +158,18 @@ func (t *Transport) judge(h *hello) string {
 	case !known:
 		return fmt.Sprintf("broker %d is not in the --peers of broker %d", h.from, t.o.Self)
 	case h.class != classControl && h.class != classBulk:
-		return fmt.Sprintf("connection class %d is unknown", h.class)
-	case mine != "" && h.cluster != "" && mine != h.cluster:
-		return fmt.Sprintf("broker %d belongs to cluster %s, broker %d to cluster %s; point it at its own cluster or give it an empty data directory", t.o.Self, mine, h.from, h.cluster)
+		return fmt.Sprintf("connection class %d is unknown; run the same release on both", h.class)
 	}
-	return ""
+	return t.strange(h.from, h.cluster)
+}
+
+// strange says why a broker of that cluster is none of ours, "" as long as
+// either side has no cluster yet.
+func (t *Transport) strange(from protocol.BrokerID, cluster string) string {
+	mine := t.clusterID()
+	if mine == "" || cluster == "" || mine == cluster {
+		return ""
+	}
+	return fmt.Sprintf("broker %d belongs to cluster %s, broker %d to cluster %s; point it at its own cluster or give it an empty data directory",
+		t.o.Self, mine, from, cluster)
 }

@@ -21,65 +21,95 @@ type link struct {
 	addr  string
 	class class
 	live  atomic.Pointer[conn]
+	kick  chan struct{} // the peer has just shown that it is there
 }
 
 // run dials, serves and dials again until the transport closes.
 func (l *link) run() {
-	wait := defaultBackoffMin
-	for l.t.ctx.Err() == nil {
-		start := time.Now()
-		err := l.session()
-		if l.t.ctx.Err() != nil {
+	who := fmt.Sprintf("%d %v", l.peer, l.class)
+	wait, kicked := l.t.o.BackoffMin, false
+	for !l.t.closed.Load() {
+		lasted, err := l.session(who)
+		if l.t.closed.Load() {
 			return
 		}
-		who := fmt.Sprintf("%d %v", l.peer, l.class)
 		if l.t.causes.changed(who, err.Error()) {
 			l.t.log.Warn("no connection to a peer", "peer", l.peer, "address", l.addr, "class", l.class.String(), "error", err)
 		}
-		if time.Since(start) > defaultBackoffMax {
-			wait = defaultBackoffMin // it had worked
+		if lasted > l.t.o.BackoffMax {
+			wait, kicked = l.t.o.BackoffMin, false
 		}
-		// Half of the wait is drawn, so that brokers that lost a peer together don't
-		// come back together.
-		pause := time.NewTimer(wait/2 + rand.N(wait/2))
-		select {
-		case <-pause.C:
-		case <-l.t.ctx.Done():
-			pause.Stop()
+		// One kick in a row: two brokers that can greet and not talk would kick each
+		// other without a pause.
+		kick := l.kick
+		if kicked {
+			kick = nil
 		}
-		wait = min(2*wait, defaultBackoffMax)
+		kicked = l.pause(wait, kick)
+		wait = min(2*wait, l.t.o.BackoffMax)
 	}
 }
 
-// session is one connection, from the dial to its end.
-func (l *link) session() error {
-	ctx, cancel := context.WithTimeout(l.t.ctx, l.t.o.HandshakeTimeout)
-	defer cancel()
-	nc, err := l.t.o.Dial(ctx, l.addr)
+// pause waits before the next try. Half of the wait is drawn, so that brokers
+// that lost a peer together don't come back together. A peer that connects to us
+// is there again: it is dialled at once, and pause returns true.
+func (l *link) pause(wait time.Duration, kick <-chan struct{}) bool {
+	timer := time.NewTimer(wait/2 + rand.N(wait/2+1))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-kick:
+		return true
+	case <-l.t.ctx.Done():
+	}
+	return false
+}
+
+// session is one connection, from the dial to its end. It returns how long the
+// connection lasted.
+func (l *link) session(who string) (lasted time.Duration, err error) {
+	nc, br, silence, err := l.connect()
 	if err != nil {
 		l.t.stats.dialErrors.Add(1)
-		return fmt.Errorf("dial: %w", err)
+		return 0, err
 	}
+	silence.Store(int64(l.t.o.Silence))
+	l.t.stats.dials.Add(1)
+	if l.t.causes.changed(who, "") {
+		l.t.log.Info("connected to a peer", "peer", l.peer, "address", l.addr, "class", l.class.String())
+	}
+	start := time.Now()
+	c := l.t.newConn(nc, br, l.peer, l.class, true)
+	l.live.Store(c)
+	err = c.serve()
+	l.live.CompareAndSwap(c, nil)
+	return time.Since(start), err
+}
+
+// connect dials and greets, within the handshake's timeout.
+func (l *link) connect() (net.Conn, *bufio.Reader, *atomic.Int64, error) {
+	ctx, cancel := context.WithTimeout(l.t.ctx, l.t.o.HandshakeTimeout)
+	defer cancel()
+	raw, err := l.t.o.Dial(ctx, l.addr)
+	if err != nil {
+		return nil, nil, nil, fmt.Errorf("dial: %w", err)
+	}
+	p := &patience{Conn: raw}
+	nc, in := raw, net.Conn(p)
 	if l.t.o.TLS != nil {
 		cfg := l.t.o.TLS.Clone()
 		if cfg.ServerName == "" {
 			cfg.ServerName, _, _ = net.SplitHostPort(l.addr)
 		}
-		nc = tls.Client(nc, cfg)
+		nc = tls.Client(p, cfg)
+		in = nc
 	}
-	br := bufio.NewReaderSize(nc, readBuffer)
+	br := bufio.NewReaderSize(in, readBuffer)
 	if err := l.greet(ctx, nc, br); err != nil {
-		l.t.stats.dialErrors.Add(1)
-		return errors.Join(err, nc.Close())
+		_ = nc.Close() // err is the reason
+		return nil, nil, nil, tlsHint(err)
 	}
-	cancel()
-	l.t.stats.dials.Add(1)
-	l.t.causes.changed(fmt.Sprintf("%d %v", l.peer, l.class), "")
-	c := l.t.newConn(nc, br, l.peer, l.class, true)
-	l.live.Store(c)
-	err = c.serve()
-	l.live.CompareAndSwap(c, nil)
-	return err
+	return nc, br, &p.silence, nil
 }
 
 // greet says who we are and waits for the verdict.
@@ -97,4 +127,13 @@ func (l *link) greet(ctx context.Context, nc net.Conn, br *bufio.Reader) error {
 		return ctx.Err()
 	}
 	return nc.SetDeadline(time.Time{})
+}
+
+// tlsHint adds what to do when only one side uses TLS.
+func tlsHint(err error) error {
+	var record tls.RecordHeaderError
+	if errors.As(err, &record) {
+		return &GreetingError{Reason: "no TLS is on the other side; either both brokers or none must use TLS between peers (" + err.Error() + ")"}
+	}
+	return err
 }

@@ -1,100 +1,138 @@
 package peer
 
 import (
-	"net"
+	"context"
 	"sync"
 )
 
-// item is one frame to write. Small frames lie whole in wire; large bodies are
-// written from where they are.
+// item is one frame to write: header and head lie in the item itself, the rest
+// is written from where it is.
 type item struct {
-	wire  []byte   // header, head and perhaps body
-	parts [][]byte // rest of the body
-	bytes int
-	req   *request // a forwarded request, told when it leaves
+	wire     [inlineHead]byte
+	n        int      // bytes of wire in use
+	body     []byte   // follows wire; or
+	from, to int      // parts[from:to] of the batch do
+	bytes    int      // all of it
+	req      *request // a forwarded request, told when it leaves
 }
 
-// outbox is a connection's send queue, bounded in bytes.
+// itemOverhead is what a queued frame costs beside its bytes.
+const itemOverhead = 256
+
+// batch is what lies in a queue. Its memory is used again.
+type batch struct {
+	items []item
+	parts [][]byte
+	bytes int // with overhead
+}
+
+func (b *batch) reset() {
+	clear(b.items) // so that nothing large is kept alive
+	clear(b.parts)
+	b.items, b.parts, b.bytes = b.items[:0], b.parts[:0], 0
+	if cap(b.items) > 2*keepItems {
+		b.items, b.parts = nil, nil
+	}
+}
+
+// outbox is a connection's send queue, bounded in bytes. Frames gather in one
+// batch while another is written.
 type outbox struct {
-	mu     sync.Mutex
-	items  []item // guarded by mu
-	bytes  int    // guarded by mu
-	limit  int
-	closed bool // guarded by mu
-	wake   chan struct{}
+	limit int
+	wake  chan struct{}
+
+	idle chan struct{} // gets a token when the writer finds nothing to send
+
+	mu      sync.Mutex
+	waiting *batch // guarded by mu
+	writing int    // bytes of the batch that is being written; guarded by mu
+	closed  bool   // guarded by mu
 }
 
-func newOutbox(limit int) *outbox { return &outbox{limit: limit, wake: make(chan struct{}, 1)} }
+func newOutbox(limit int) *outbox {
+	return &outbox{limit: limit, wake: make(chan struct{}, 1), waiting: new(batch), idle: make(chan struct{}, 1)}
+}
 
-// put queues one frame; false: full or closed. One frame always fits an empty
-// queue, whatever its size.
-func (o *outbox) put(it item) bool {
+// put queues one frame of at most size bytes, whose header and head encode writes
+// into the item; false: full or closed. body and what parts hold are kept. One
+// frame always fits an empty queue, whatever its size. encode runs under the
+// lock: there the item is in its place, and nothing needs to be copied.
+func (o *outbox) put(size int, encode func(wire []byte) int, body []byte, parts [][]byte, req *request) bool {
 	o.mu.Lock()
-	if o.closed || o.bytes > 0 && o.bytes+it.bytes > o.limit {
+	b := o.waiting
+	total := b.bytes + o.writing
+	if o.closed || total > 0 && total+size+itemOverhead > o.limit {
 		o.mu.Unlock()
 		return false
 	}
-	o.items = append(o.items, it)
-	o.bytes += it.bytes
+	from := len(b.parts)
+	b.parts = append(b.parts, parts...)
+	b.items = append(b.items, item{body: body, from: from, to: len(b.parts), req: req})
+	it := &b.items[len(b.items)-1]
+	it.n = encode(it.wire[:])
+	it.bytes = it.n + len(body)
+	for _, p := range parts {
+		it.bytes += len(p)
+	}
+	b.bytes += it.bytes + itemOverhead
 	o.mu.Unlock()
+	o.nudge()
+	return true
+}
+
+// nudge lets the writer look.
+func (o *outbox) nudge() {
 	select {
 	case o.wake <- struct{}{}:
 	default:
 	}
-	return true
 }
 
-// take moves what one system call may write to bufs, and returns the items it
-// took: requests among them count as sent from now on.
-func (o *outbox) take(spare []item) []item {
-	clear(spare)
+// take exchanges the empty batch for what waits, nil if nothing does.
+func (o *outbox) take(empty *batch) *batch {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	n, total := 0, 0
-	for n < len(o.items) && total < gatherBytes {
-		total += o.items[n].bytes
-		n++
+	o.writing = 0
+	if len(o.waiting.items) == 0 {
+		select {
+		case o.idle <- struct{}{}:
+		default:
+		}
+		return nil
 	}
-	got := append(spare[:0], o.items[:n]...)
-	rest := copy(o.items, o.items[n:])
-	clear(o.items[rest:])
-	o.items = o.items[:rest]
-	o.bytes -= total
+	got := o.waiting
+	o.waiting, o.writing = empty, got.bytes
 	return got
 }
 
-// close refuses further frames and returns those that never left.
-func (o *outbox) close() []item {
+// written makes room: bytes of the batch that was taken have left.
+func (o *outbox) written(bytes int) {
+	o.mu.Lock()
+	o.writing -= bytes
+	o.mu.Unlock()
+}
+
+// close refuses further frames and drops those that wait.
+func (o *outbox) close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.closed = true
-	got := o.items
-	o.items, o.bytes = nil, 0
-	return got
+	o.waiting = new(batch)
 }
 
-// gather makes one vectored write of items: runs of small frames are copied
-// together, large bodies stay where they are.
-func gather(items []item, scratch []byte, bufs net.Buffers) ([]byte, net.Buffers) {
-	scratch, bufs = scratch[:0], bufs[:0]
-	need := 0
-	for i := range items {
-		need += len(items[i].wire)
+// drain waits until all that is in the queue now is written, the connection ends
+// or ctx does.
+func (o *outbox) drain(ctx, conn context.Context) {
+	o.mu.Lock()
+	select {
+	case <-o.idle: // of an earlier moment
+	default:
 	}
-	if cap(scratch) < need {
-		scratch = make([]byte, 0, max(need, 16<<10))
+	o.mu.Unlock()
+	o.nudge()
+	select {
+	case <-o.idle:
+	case <-conn.Done():
+	case <-ctx.Done():
 	}
-	start := 0
-	for i := range items {
-		scratch = append(scratch, items[i].wire...)
-		if len(items[i].parts) > 0 {
-			bufs = append(bufs, scratch[start:len(scratch):len(scratch)])
-			bufs = append(bufs, items[i].parts...)
-			start = len(scratch)
-		}
-	}
-	if start < len(scratch) {
-		bufs = append(bufs, scratch[start:])
-	}
-	return scratch, bufs
 }

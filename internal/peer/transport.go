@@ -18,10 +18,12 @@ import (
 // Handler takes what other brokers send. Methods are called from readers of
 // connections, concurrently, and must not block; buffers belong to the handler.
 type Handler interface {
-	// HandleRaft takes a message and the entries of an append.
+	// HandleRaft takes a message and the entries of an append. m is valid during the
+	// call only.
 	HandleRaft(from protocol.BrokerID, m *raft.Message, frames []byte)
 	// HandleRequest takes a forwarded request; reply must be called exactly once,
-	// from any goroutine. ctx ends at the caller's deadline or with the connection.
+	// from any goroutine, and owns what it is given. ctx ends at the caller's
+	// deadline, with the connection, or with the reply.
 	HandleRequest(ctx context.Context, from protocol.BrokerID, body []byte, reply func([]byte))
 	// HandleGossip takes a message without an answer.
 	HandleGossip(from protocol.BrokerID, body []byte)
@@ -41,12 +43,19 @@ type Options struct {
 	// and ClientAuth for mutual authentication.
 	TLS *tls.Config
 
-	// ControlQueueBytes and BulkQueueBytes bound what waits on one connection,
-	// MaxFrameBytes what one frame may hold. Defaults 8 MiB, 64 MiB, 32 MiB.
+	// ControlQueueBytes and BulkQueueBytes bound what waits on one connection, each
+	// frame with 256 bytes of overhead; MaxFrameBytes what one frame may hold.
+	// Defaults 8 MiB, 64 MiB, 32 MiB.
 	ControlQueueBytes, BulkQueueBytes, MaxFrameBytes int
-	// HandshakeTimeout bounds a greeting (default 5 s), Ping is the interval of
-	// keep-alives (1 s), Silence what a connection may be quiet or stuck (5 s).
+	// MaxRequests and MaxRequestBytes bound the forwarded requests that wait for a
+	// reply, per peer, on the asking and on the answering side. Defaults 4096, 64 MiB.
+	MaxRequests, MaxRequestBytes int
+	// HandshakeTimeout bounds dial and greeting (default 5 s), Ping is the interval
+	// of keep-alives (1 s), Silence what a connection may be quiet or stuck (5 s).
 	HandshakeTimeout, Ping, Silence time.Duration
+	// BackoffMin and BackoffMax bound the pause between two tries to connect: it
+	// doubles, and half of it is drawn. Defaults 20 ms, 1 s.
+	BackoffMin, BackoffMax time.Duration
 	// RequestTimeout bounds requests whose context has no earlier deadline; default
 	// a minute.
 	RequestTimeout time.Duration
@@ -69,10 +78,14 @@ func (o *Options) setDefaults() {
 	set(&o.ControlQueueBytes, defaultControlQueueBytes)
 	set(&o.BulkQueueBytes, defaultBulkQueueBytes)
 	set(&o.MaxFrameBytes, defaultMaxFrameBytes)
+	set(&o.MaxRequests, defaultMaxRequests)
+	set(&o.MaxRequestBytes, defaultMaxRequestBytes)
 	wait(&o.HandshakeTimeout, defaultHandshakeTimeout)
 	wait(&o.Ping, defaultPing)
 	wait(&o.Silence, defaultSilence)
-	wait(&o.RequestTimeout, time.Minute)
+	wait(&o.RequestTimeout, defaultRequestTimeout)
+	wait(&o.BackoffMin, defaultBackoffMin)
+	wait(&o.BackoffMax, defaultBackoffMax)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -91,10 +104,20 @@ type Transport struct {
 	stats  stats
 	causes causes
 	ctx    context.Context // ends with the transport
-	cancel context.CancelFunc
+	cancel context.CancelCauseFunc
 	wg     sync.WaitGroup // every goroutine
-	slots  chan struct{}  // accepted connections
+	slots  chan struct{}  // accepted connections that have not greeted
 	closed atomic.Bool
+
+	mu       sync.Mutex
+	conns    map[*conn]struct{} // greeted; guarded by mu; nil once closed
+	accepted map[caller]*conn   // the newest of each; guarded by mu
+}
+
+// caller is whose an accepted connection is.
+type caller struct {
+	peer  protocol.BrokerID
+	class class
 }
 
 // New checks the options; nothing is started or dialled.
@@ -116,13 +139,14 @@ func New(o Options) (*Transport, error) {
 		return nil, fmt.Errorf("peer transport options: %w", err)
 	}
 	o.setDefaults()
-	t := &Transport{o: o, log: o.Logger, links: make(map[protocol.BrokerID]*[2]link), slots: make(chan struct{}, maxConnections)}
-	t.ctx, t.cancel = context.WithCancel(context.Background())
+	t := &Transport{o: o, log: o.Logger, links: make(map[protocol.BrokerID]*[2]link), slots: make(chan struct{}, maxGreetings)}
+	t.ctx, t.cancel = context.WithCancelCause(context.Background())
 	t.causes.last = make(map[string]string)
+	t.conns, t.accepted = make(map[*conn]struct{}), make(map[caller]*conn)
 	for id, addr := range o.Peers {
 		t.links[id] = &[2]link{
-			{t: t, peer: id, addr: addr, class: classControl},
-			{t: t, peer: id, addr: addr, class: classBulk},
+			{t: t, peer: id, addr: addr, class: classControl, kick: make(chan struct{}, 1)},
+			{t: t, peer: id, addr: addr, class: classBulk, kick: make(chan struct{}, 1)},
 		}
 	}
 	return t, nil
@@ -139,22 +163,59 @@ func (t *Transport) Start() {
 	}
 }
 
-// Close cuts every connection and waits for all goroutines. What is queued is
-// given up: requests that wait get their typed error. ctx bounds nothing yet,
-// since nothing here waits for another broker.
-func (t *Transport) Close(_ context.Context) error {
+// Close accepts nothing more to send, waits until what is queued is written or
+// ctx ends, then cuts every connection and waits for all goroutines. With a ctx
+// that is done already it is an abrupt stop. Requests that still wait get their
+// typed error, and no handler is called after it returns.
+func (t *Transport) Close(ctx context.Context) error {
 	if t.closed.Swap(true) {
 		return nil
 	}
-	t.cancel()
 	var err error
 	if t.o.Listener != nil {
 		if err = t.o.Listener.Close(); errors.Is(err, net.ErrClosed) {
 			err = nil
 		}
 	}
+	t.mu.Lock()
+	conns := t.conns
+	t.conns = nil
+	t.mu.Unlock()
+	for c := range conns {
+		c.out.drain(ctx, c.ctx)
+	}
+	t.cancel(ErrClosed)
 	t.wg.Wait()
 	return err
+}
+
+// enroll makes c known to Close, and lets an accepted connection replace the one
+// that the same caller had: that one is dead, though nothing has said so. False:
+// the transport is closing.
+func (t *Transport) enroll(c *conn) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.conns == nil {
+		return false
+	}
+	t.conns[c] = struct{}{}
+	if !c.dialed {
+		k := caller{c.peer, c.class}
+		if old := t.accepted[k]; old != nil {
+			old.cancel(errReplaced) // its goroutines do the rest
+		}
+		t.accepted[k] = c
+	}
+	return true
+}
+
+func (t *Transport) discharge(c *conn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.conns, c)
+	if k := (caller{c.peer, c.class}); t.accepted[k] == c {
+		delete(t.accepted, k)
+	}
 }
 
 func (t *Transport) clusterID() string {
@@ -167,7 +228,7 @@ func (t *Transport) clusterID() string {
 // conn returns the live connection to a peer, or nil.
 func (t *Transport) conn(to protocol.BrokerID, cl class) *conn {
 	pair := t.links[to]
-	if pair == nil {
+	if pair == nil || t.closed.Load() {
 		return nil
 	}
 	return pair[cl-1].live.Load()
@@ -179,28 +240,30 @@ func (t *Transport) Connected(to protocol.BrokerID) bool {
 }
 
 // Send queues a Raft message: appends with entries go over the bulk connection,
-// all else over control. It copies m, keeps frames, and never blocks.
+// all else over control. It copies m and the list of frames, keeps the frames
+// themselves, and never blocks. False: there is no connection, its queue is full,
+// or the message is larger than a frame may be.
 func (t *Transport) Send(to protocol.BrokerID, m *raft.Message, frames [][]byte) bool {
 	cl := classControl
 	if len(frames) > 0 {
 		cl = classBulk
 	}
-	var head [256]byte
-	return t.enqueue(to, cl, framed(frameRaft, m.AppendTo(head[:0]), frames))
-}
-
-// Gossip queues a message without an answer.
-func (t *Transport) Gossip(to protocol.BrokerID, body []byte) bool {
-	return t.enqueue(to, classControl, framed(frameGossip, nil, [][]byte{body}))
-}
-
-func (t *Transport) enqueue(to protocol.BrokerID, cl class, it item) bool {
 	c := t.conn(to, cl)
-	if c == nil || !c.out.put(it) {
+	return t.count(cl, c != nil && c.putRaft(m, frames))
+}
+
+// Gossip queues a message without an answer. body must not change afterwards.
+// False as with Send.
+func (t *Transport) Gossip(to protocol.BrokerID, body []byte) bool {
+	c := t.conn(to, classControl)
+	return t.count(classControl, c != nil && len(body) <= t.o.MaxFrameBytes && c.putCovered(frameGossip, nil, body, nil))
+}
+
+func (t *Transport) count(cl class, queued bool) bool {
+	if !queued {
 		t.stats.of(cl).dropped.Add(1)
-		return false
 	}
-	return true
+	return queued
 }
 
 // causes keeps the log readable: one cause per peer is logged once, until it
@@ -216,7 +279,7 @@ func (c *causes) changed(who, what string) bool {
 	if c.last[who] == what {
 		return false
 	}
-	if len(c.last) > maxConnections {
+	if len(c.last) > maxCauses {
 		clear(c.last)
 	}
 	c.last[who] = what
