@@ -37,8 +37,6 @@ type chunk struct {
 	err     error
 }
 
-var errSought = errors.New("the partition was moved by Seek")
-
 // seek moves the partition. The caller holds the consumer's mu.
 func (p *partition) seek(offset int64) {
 	p.seeks++

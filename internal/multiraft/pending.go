@@ -52,17 +52,6 @@ func (p *pendingAppends) expire(now time.Time, err error) {
 	p.trim()
 }
 
-// fail answers all.
-func (p *pendingAppends) fail(err error) {
-	for i := range p.slots {
-		if done := p.slots[i].done; done != nil {
-			p.slots[i].done = nil
-			done(AppendResult{Token: p.base + uint64(i), Err: err})
-		}
-	}
-	p.trim()
-}
-
 // trim drops answered slots from the front, and moves the rest down when the
 // front has grown, so that memory follows what is pending.
 func (p *pendingAppends) trim() {
