@@ -11,7 +11,7 @@ import (
 
 var (
 	seedFlag  = flag.Uint64("seed", 0, "run this one history of TestRandomHistories, with its trace")
-	seedsFlag = flag.Int("histories", 400, "how many histories TestRandomHistories runs")
+	seedsFlag = flag.Int("histories", 500, "how many histories TestRandomHistories runs")
 	stepsFlag = flag.Int("steps", 2000, "how many steps a history has")
 )
 

@@ -86,7 +86,7 @@ func (c *Core) Ready() Ready {
 		Hard: c.hard, SaveHard: c.hardDirty, Truncate: c.truncate, Append: c.staged,
 		Send: c.msgs, Reads: c.results, Lost: c.lost,
 	}
-	if r.SaveHard || r.Truncate != 0 || r.Append.Lo < r.Append.Hi {
+	if r.SaveHard || r.Append.Lo < r.Append.Hi { // a truncation comes with an append
 		c.n++
 		r.N = c.n
 		c.writes.push(write{n: c.n, hard: c.hard, through: c.view.last})
