@@ -187,6 +187,13 @@ func TestEveryBytePassesThrough(t *testing.T) {
 	if out := must(t, nil, with("consume", "bytes", "--until-end")...); out != strings.Repeat(text+"\n", 6) {
 		t.Errorf("%d bytes came back, want %d", len(out), 6*len(text)+6)
 	}
+	// Longer than a batch on the wire may be, but not when compressed.
+	must(t, nil, with("topic", "create", "long")...)
+	long := strings.Repeat("0123456789abcdef", 3<<16) + "\n"
+	must(t, strings.NewReader(long+"short\n"+long), with("produce", "long")...)
+	if out := must(t, nil, with("consume", "long", "--until-end")...); out != long+"short\n"+long {
+		t.Errorf("%d bytes of long lines came back, want %d", len(out), 2*len(long)+6)
+	}
 	if out := must(t, nil, with("consume", "bytes", "--from", "4", "--max", "2", "--format", `%o %p<%v>\n`)...); out != "4 0<last line without a newline>\n5 0<>\n" {
 		t.Errorf("got %q", out)
 	}

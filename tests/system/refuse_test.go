@@ -64,6 +64,7 @@ func TestBadInput(t *testing.T) {
 	})
 	t.Run("offset out of range", func(t *testing.T) {
 		refused(t, logq(t, nil, at("consume", "kept", "--partition", "0", "--from", "1000", "--max", "1")...), 1, "1000")
+		refused(t, logq(t, nil, at("consume", "kept", "--partition", "0", "--from", "1000", "--until-end")...), 1, "1000")
 	})
 	t.Run("garbage on the client port", func(t *testing.T) { garbage(t, n.listen) })
 	t.Run("garbage on the HTTP port", func(t *testing.T) { garbage(t, n.http) })
@@ -164,8 +165,8 @@ func TestWrongDirectory(t *testing.T) {
 	}
 }
 
-// digest sums up names and contents below a directory, without the lock file,
-// in which whoever takes the lock writes its process id.
+// digest sums up names and contents below a directory, but for the lock file,
+// in which whoever holds the lock notes its process id for the next one's message.
 func digest(t *testing.T, dir string) string {
 	t.Helper()
 	h := sha256.New()

@@ -272,7 +272,7 @@ func TestServerStopsCleanly(t *testing.T) {
 		ended <- Run(ctx, Env{Err: &errs}, []string{"logq", "server", "--data", dir, "--listen", "127.0.0.1:0"})
 	}()
 	s := &shell{t: t}
-	s.eventually("the server serves", func() bool { return strings.Contains(errs.String(), "msg=serving") })
+	s.eventually("the server serves", func() bool { return strings.Contains(errs.String(), "the broker is started") })
 	cancel(interrupted{syscall.SIGTERM})
 	if code := <-ended; code != ExitOK {
 		t.Errorf("exit code %d:\n%s", code, errs.String())

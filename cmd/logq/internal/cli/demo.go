@@ -14,10 +14,18 @@ import (
 
 const (
 	demoTopic    = "demo"
+	latencyTopic = "demo-latency"
 	demoBrokers  = 3
 	demoReplicas = 3
 	// demoMinSize leaves room for the record's number.
 	demoMinSize = 16
+	// demoBufferBytes bounds what waits in the producer: enough to keep the
+	// brokers busy, and no more, since at full load waiting is the latency.
+	demoBufferBytes = 8 << 20
+	// Records of the measurement one at a time, and the most time it may take.
+	latencyWarmup  = 20
+	latencyRecords = 500
+	latencyTime    = 5 * time.Second
 )
 
 func demoCommand(env Env) *cli.Command {
@@ -115,10 +123,14 @@ func runDemo(ctx context.Context, env Env, o demoOptions) (rep *demoReport, err 
 		return nil, err
 	}
 	defer nc.Close()
-	if err := cluster.createTopic(ctx, nc, o.partitions); err != nil {
+	if err := cluster.createTopics(ctx, nc, o.partitions); err != nil {
 		return nil, err
 	}
 	run := newDemoRun(o)
+	say("measuring the latency of single records")
+	if err := run.measureLatency(ctx, nc); err != nil {
+		return nil, err
+	}
 	say("producing %s of %d bytes into %s with %d replicas; the leader is killed after half of them",
 		plural(o.records, "record"), o.size, plural(int64(o.partitions), "partition"), demoReplicas)
 	if err := run.produce(ctx, env, cluster, nc, say); err != nil {

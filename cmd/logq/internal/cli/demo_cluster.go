@@ -127,8 +127,8 @@ func (c *demoCluster) connect() (*nats.Conn, error) {
 	return nats.Connect(strings.Join(c.urls[:], ","), nats.Name("logq demo"), nats.MaxReconnects(-1), nats.ReconnectWait(pollEvery))
 }
 
-// createTopic creates the topic as soon as all brokers have joined.
-func (c *demoCluster) createTopic(ctx context.Context, nc *nats.Conn, partitions int) error {
+// createTopics creates the topics as soon as all brokers have joined.
+func (c *demoCluster) createTopics(ctx context.Context, nc *nats.Conn, partitions int) error {
 	a := admin.New(nc)
 	return poll(ctx, demoPatience, "the brokers did not form a cluster", func(ctx context.Context) error {
 		m, err := a.Metadata(ctx)
@@ -144,11 +144,13 @@ func (c *demoCluster) createTopic(ctx context.Context, nc *nats.Conn, partitions
 		if alive < demoBrokers {
 			return fmt.Errorf("%d of %d brokers are there", alive, demoBrokers)
 		}
-		_, err = a.CreateTopic(ctx, admin.TopicSpec{Name: demoTopic, Partitions: partitions, Replicas: demoReplicas})
-		if protocol.CodeOf(err) == protocol.TopicAlreadyExists {
-			return nil // an earlier try ended unknown
+		for name, n := range map[string]int{latencyTopic: 1, demoTopic: partitions} {
+			_, err = a.CreateTopic(ctx, admin.TopicSpec{Name: name, Partitions: n, Replicas: demoReplicas})
+			if err != nil && protocol.CodeOf(err) != protocol.TopicAlreadyExists { // it may, from an earlier try
+				return err
+			}
 		}
-		return err
+		return nil
 	})
 }
 

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -16,7 +15,6 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/logq/logq/admin"
-	"github.com/logq/logq/consumer"
 	"github.com/logq/logq/producer"
 )
 
@@ -26,9 +24,11 @@ type demoRun struct {
 	acked atomic.Int64
 	parts []*demoPartition
 	rep   demoReport
-	half  chan struct{} // closed when half of the records are acked
-	late  chan struct{} // closed when three quarters are
-	fail  context.CancelCauseFunc
+	// single is the latency of records produced one at a time, in µs.
+	single *hdrhistogram.Histogram
+	half   chan struct{} // closed when half of the records are acked
+	late   chan struct{} // closed when three quarters are
+	fail   context.CancelCauseFunc
 }
 
 // demoPartition follows one partition.
@@ -46,14 +46,16 @@ type demoPartition struct {
 }
 
 func newDemoRun(o demoOptions) *demoRun {
-	r := &demoRun{o: o, half: make(chan struct{}), late: make(chan struct{})}
+	r := &demoRun{o: o, half: make(chan struct{}), late: make(chan struct{}), single: newHistogram()}
 	for p := range o.partitions {
-		r.parts = append(r.parts, &demoPartition{
-			latency: hdrhistogram.New(1, int64(5*time.Minute/time.Microsecond), 3),
-			next:    int64(p),
-		})
+		r.parts = append(r.parts, &demoPartition{latency: newHistogram(), next: int64(p)})
 	}
 	return r
+}
+
+// newHistogram counts microseconds up to five minutes, when the demo has failed anyway.
+func newHistogram() *hdrhistogram.Histogram {
+	return hdrhistogram.New(1, int64(5*time.Minute/time.Microsecond), 3)
 }
 
 // fill writes record number seq: its number, then hexadecimal digits that depend
@@ -72,13 +74,35 @@ func (r *demoRun) fill(value []byte, seq int64) {
 	}
 }
 
+// measureLatency produces single records, each after the ack of the one before,
+// into a topic of their own: what one ack costs when nothing waits in a queue.
+func (r *demoRun) measureLatency(ctx context.Context, nc *nats.Conn) error {
+	p, err := producer.New(nc, producer.WithCodec(r.o.codec))
+	if err != nil {
+		return err
+	}
+	value := make([]byte, r.o.size)
+	until := time.Now().Add(latencyTime)
+	for seq := int64(0); seq < latencyWarmup+latencyRecords && err == nil && time.Now().Before(until); seq++ {
+		r.fill(value, seq)
+		sent := time.Now()
+		_, err = p.Produce(ctx, producer.Record{Topic: latencyTopic, Value: value})
+		if seq >= latencyWarmup {
+			_ = r.single.RecordValue(time.Since(sent).Microseconds())
+		}
+	}
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), demoPatience)
+	defer cancel()
+	return errors.Join(err, p.Close(closing))
+}
+
 // produce sends everything and, in the middle, kills the leader's broker and
 // starts it again. Sending does not wait for that.
 func (r *demoRun) produce(ctx context.Context, env Env, cluster *demoCluster, nc *nats.Conn, say func(string, ...any)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	r.fail = cancel
-	p, err := producer.New(nc, producer.WithCodec(r.o.codec), producer.WithDeliveryTimeout(demoPatience*2))
+	p, err := producer.New(nc, producer.WithCodec(r.o.codec), producer.WithDeliveryTimeout(demoPatience*2), producer.WithBufferBytes(demoBufferBytes))
 	if err != nil {
 		return err
 	}
@@ -136,7 +160,6 @@ func (r *demoRun) ack(p *demoPartition, sent time.Time, a producer.Ack, err erro
 	}
 	now := time.Now()
 	p.mu.Lock()
-	// Out of range only beyond five minutes, when the demo has failed anyway.
 	_ = p.latency.RecordValue(now.Sub(sent).Microseconds())
 	if !p.lastAck.IsZero() {
 		p.longestGap = max(p.longestGap, now.Sub(p.lastAck))
@@ -201,74 +224,4 @@ func (r *demoRun) waitInSync(ctx context.Context, nc *nats.Conn) error {
 	})
 	r.rep.CatchUp = time.Since(r.rep.restarted).Seconds()
 	return err
-}
-
-// consume reads everything back and compares each byte.
-func (r *demoRun) consume(ctx context.Context, env Env, nc *nats.Conn) error {
-	c, err := consumer.New(nc, demoTopic, consumer.WithStart(consumer.Earliest()), consumer.WithUntilEnd())
-	if err != nil {
-		return err
-	}
-	var n atomic.Int64
-	bar := startProgress(env, "consumed", r.o.records, false, n.Load)
-	start := time.Now()
-	want := make([]byte, r.o.size)
-	for rec, err2 := range c.Records(ctx) {
-		if err = err2; err != nil {
-			break
-		}
-		r.check(&rec, want)
-		n.Add(1)
-	}
-	bar.done()
-	r.rep.ConsumeSeconds = time.Since(start).Seconds()
-	r.rep.Consumed = n.Load()
-	return errors.Join(err, c.Close())
-}
-
-// check compares one record that came back with what must come next.
-func (r *demoRun) check(rec *consumer.Record, want []byte) {
-	p := r.parts[rec.Partition]
-	if len(rec.Value) != r.o.size {
-		r.rep.Changed++
-		return
-	}
-	seq := int64(binary.BigEndian.Uint64(rec.Value))
-	step := int64(r.o.partitions)
-	if seq < 0 || seq >= r.o.records || seq%step != int64(rec.Partition) {
-		r.rep.Changed++
-		return
-	}
-	if r.fill(want, seq); !bytes.Equal(want, rec.Value) {
-		r.rep.Changed++
-		return
-	}
-	if seq < p.next {
-		p.seen++
-		return
-	}
-	r.rep.Missing += (seq - p.next) / step
-	p.next = seq + step
-	p.got = crc64.Update(p.got, demoCRC, rec.Value)
-}
-
-// report ends the count.
-func (r *demoRun) report() *demoReport {
-	rep := &r.rep
-	all := hdrhistogram.New(1, int64(5*time.Minute/time.Microsecond), 3)
-	step := int64(r.o.partitions)
-	for i, p := range r.parts {
-		all.Merge(p.latency)
-		rep.FailOver = max(rep.FailOver, p.longestGap.Seconds())
-		rep.Reported += p.duplicates
-		rep.Duplicates += p.seen
-		mine := (r.o.records - int64(i) + step - 1) / step
-		rep.Missing += mine - (p.next-int64(i))/step
-		rep.sent, rep.got = rep.sent*31+p.sent, rep.got*31+p.got
-	}
-	rep.Checksum = fmt.Sprintf("%016x", rep.got)
-	ms := func(us int64) float64 { return float64(us) / 1e3 }
-	rep.AckP50, rep.AckP99, rep.AckMax = ms(all.ValueAtQuantile(50)), ms(all.ValueAtQuantile(99)), ms(all.Max())
-	rep.Verified = rep.verdict() == nil
-	return rep
 }

@@ -122,20 +122,23 @@ func newApp(env Env) *cli.App {
 			"  logq topic create events --partitions 4   a topic\n" +
 			"  logq produce events < lines.txt           one line = one record\n" +
 			"  logq consume events --until-end           and back again",
-		Version:         version(),
-		HideHelpCommand: true,
-		Reader:          env.In,
-		Writer:          env.Out,
-		ErrWriter:       env.Err,
-		ExitErrHandler:  func(*cli.Context, error) {},
+		HideHelp:       true,
+		HideVersion:    true,
+		Flags:          []cli.Flag{helpFlag()},
+		Reader:         env.In,
+		Writer:         env.Out,
+		ErrWriter:      env.Err,
+		ExitErrHandler: func(*cli.Context, error) {},
 		Commands: []*cli.Command{
 			serverCommand(env), topicCommand(env), produceCommand(env), consumeCommand(env),
 			clusterCommand(env), segmentCommand(env), demoCommand(env), completionCommand(env), versionCommand(env),
 		},
 	}
 	each(app.Commands, func(c *cli.Command) {
-		// A topic may be called "help": only the flag asks for help.
-		c.HideHelpCommand = true
+		// A topic may be called "help": only the flag asks for help. The library's
+		// own flag is one for the whole process, which two runs would race for.
+		c.HideHelp = true
+		c.Flags = append(c.Flags, helpFlag())
 		for _, f := range c.Flags {
 			if b, ok := f.(*cli.BoolFlag); ok {
 				b.DisableDefaultText = true
@@ -144,6 +147,10 @@ func newApp(env Env) *cli.App {
 		c.OnUsageError = func(cc *cli.Context, err error, _ bool) error { return badValue(cc.Command, err) }
 	})
 	return app
+}
+
+func helpFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "help", Aliases: []string{"h"}, Usage: "show help", DisableDefaultText: true}
 }
 
 func each(commands []*cli.Command, do func(*cli.Command)) {

@@ -169,17 +169,16 @@ func serve(c *cli.Context, env Env) error {
 // wait serves until a signal or a failure that stops the broker.
 func wait(ctx context.Context, b *broker.Broker, cfg serverConfig) error {
 	log := cfg.broker.Logger
-	log.Info("serving", "broker", b.ID(), "clients", b.ClientURL(), "http", b.HTTPURL(), "data", cfg.broker.DataDir)
 	select {
 	case <-ctx.Done():
-		log.Info("stopping: handing leadership over", "cause", context.Cause(ctx), "timeout", cfg.drain)
+		log.Info("stopping: handing leadership over", "broker", b.ID(), "cause", context.Cause(ctx), "timeout", cfg.drain)
 	case <-b.Done():
 	}
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), cfg.drain)
 	defer cancel()
 	err := errors.Join(b.Err(), b.Close(closing))
 	if err == nil {
-		log.Info("stopped")
+		log.Info("stopped", "broker", b.ID())
 	}
 	return err
 }
