@@ -75,20 +75,33 @@ func dumpAll(t *testing.T, dir string) dumped {
 	return all
 }
 
-// compareReplicas proves that all brokers hold the same frames of every
-// partition, and that one partition holds the records.
+// waitEqual waits until all brokers' disks hold the same frames. What is called in
+// sync may be behind by what was committed a moment ago.
+func waitEqual(t *testing.T, c *cluster, records int64) {
+	t.Helper()
+	eventually(t, "all replicas hold the same frames", func() error { return differ(t, c, records) })
+}
+
+// compareReplicas compares what the brokers' disks hold now.
 func compareReplicas(t *testing.T, c *cluster, records int64) {
 	t.Helper()
+	if err := differ(t, c, records); err != nil {
+		t.Error(err)
+	}
+}
+
+// differ says how the replicas differ, or that none holds all the records.
+func differ(t *testing.T, c *cluster, records int64) error {
+	t.Helper()
 	first := dumpAll(t, c.nodes[0].dir)
-	found := false
 	for _, n := range c.nodes[1:] {
 		other := dumpAll(t, n.dir)
 		if len(first) != len(other) {
-			t.Errorf("broker 1 holds %d partitions, broker %d %d", len(first), n.id, len(other))
+			return fmt.Errorf("broker 1 holds %d partitions, broker %d %d", len(first), n.id, len(other))
 		}
 		for p, frames := range first {
 			if !slices.Equal(frames, other[p]) {
-				t.Errorf("partition %s: broker 1 has %d frames, broker %d %d, first difference at %d",
+				return fmt.Errorf("partition %s: broker 1 has %d frames, broker %d %d, first difference at %d",
 					p, len(frames), n.id, len(other[p]), firstDifference(frames, other[p]))
 			}
 		}
@@ -98,11 +111,11 @@ func compareReplicas(t *testing.T, c *cluster, records int64) {
 		for _, f := range frames {
 			sum += f.Records
 		}
-		found = found || sum >= records
+		if sum >= records {
+			return nil
+		}
 	}
-	if !found {
-		t.Errorf("no partition holds %d records", records)
-	}
+	return fmt.Errorf("no partition holds %d records", records)
 }
 
 func firstDifference(a, b []frame) int {

@@ -144,6 +144,7 @@ func TestLeaderKilledInTheMiddle(t *testing.T) {
 
 	c.waitInSync("lines")
 	c.waitHealthy()
+	waitEqual(t, c, int64(len(lines)))
 	for _, n := range c.nodes {
 		n.kill() // all at once, as a power cut: nothing is handed over, nothing more is written
 	}
