@@ -1,25 +1,38 @@
 package record
 
-import "encoding/binary"
-
 // DecoderOptions configure a Decoder.
 type DecoderOptions struct {
-	MaxBytes int // cap of a batch's decompressed bytes; default DefaultDecodedMax
+	// MaxBytes bounds the memory that one batch may take: what its records decompress
+	// to, and the table of a record's headers. Default DefaultDecodedMax.
+	MaxBytes int
 }
 
-// Decoder walks the records of a batch without an allocation per record.
+// Decoder walks the records of a batch. It keeps its memory for the next one, so
+// that it allocates nothing per record and, once it has seen batches of their
+// size, nothing per batch. It is not safe for concurrent use.
 type Decoder struct {
 	max     int
-	scratch []byte
-	buf     []byte
-	left, i int
-	base    Offset
-	baseTS  int64
-	rec     Record
-	err     error
+	scratch []byte // what a compressed batch was decompressed to
+
+	// Of the batch that Reset was given.
+	base       Offset
+	baseTS     int64
+	appendTime bool // every record's timestamp is maxTS
+	maxTS      int64
+	lastDelta  int64
+	count      int
+	dense      bool // offset deltas must be 0, 1, 2, …
+
+	buf   []byte // the records
+	pos   int    // of the next one in buf
+	next  int    // its number
+	delta int64  // offset delta of the record before it
+
+	rec Record
+	err error
 }
 
-// NewDecoder returns a decoder.
+// NewDecoder returns a decoder without a batch.
 func NewDecoder(o DecoderOptions) *Decoder {
 	if o.MaxBytes <= 0 {
 		o.MaxBytes = DefaultDecodedMax
@@ -27,115 +40,188 @@ func NewDecoder(o DecoderOptions) *Decoder {
 	return &Decoder{max: o.MaxBytes}
 }
 
-// Reset starts on b.
+// Reset starts on b and decompresses its records. Until the next Reset the decoder
+// needs b's memory unchanged, if b isn't compressed, and its own.
+//
+// It doesn't check the CRC: Verify or Check does, once, where a batch arrives or is
+// read from a disk. Damage can't do more than make it fail: with a *CorruptError,
+// *UnsupportedCodecError, ErrShort or, past DecoderOptions.MaxBytes, a
+// *DecodedTooLargeError. Next returns false then.
 func (d *Decoder) Reset(b Batch) error {
-	d.left, d.i, d.err = b.Count(), 0, nil
-	d.base, d.baseTS = b.BaseOffset(), b.BaseTimestamp()
-	d.buf = b.Records()
-	if b.Codec() != None {
-		d.scratch, d.err = decompress(d.scratch[:0], d.buf, b.Codec(), d.max)
-		d.buf = d.scratch
+	if d.err = d.reset(b); d.err != nil {
+		d.count = 0
 	}
 	return d.err
 }
 
-// Err returns why Next stopped, nil at the end of the batch.
-func (d *Decoder) Err() error { return d.err }
-
-// Record returns the current record, valid until Next or Reset.
-func (d *Decoder) Record() *Record { return &d.rec }
-
-func (d *Decoder) fail(what string) bool {
-	d.err = &CorruptError{What: what}
-	return false
+func (d *Decoder) reset(b Batch) error {
+	*d = Decoder{max: d.max, scratch: d.scratch, rec: Record{Headers: d.rec.Headers[:0]}}
+	if cap(d.rec.Headers) > headersKeepMax {
+		d.rec.Headers = nil
+	}
+	n, err := batchSize(b)
+	switch {
+	case err != nil:
+		return err
+	case n > len(b):
+		return ErrShort
+	case n < len(b):
+		return batchCorrupt(b, "bytes after the batch")
+	}
+	d.base, d.lastDelta, d.count = b.BaseOffset(), int64(b.lastDelta()), b.Count()
+	d.baseTS, d.maxTS, d.appendTime = b.BaseTimestamp(), b.MaxTimestamp(), b.AppendTime()
+	d.delta = -1
+	records := b.Records()
+	if codec := b.Codec(); codec != None {
+		if cap(d.scratch) > decodedKeepMax {
+			d.scratch = nil
+		}
+		d.scratch, err = decompress(d.scratch[:0], records, codec, d.max)
+		if err != nil {
+			if c, ok := err.(*CorruptError); ok {
+				c.BaseOffset = d.base
+			}
+			return err
+		}
+		records = d.scratch
+	}
+	switch {
+	case d.count < 0:
+		return batchCorrupt(b, "record count is negative")
+	case d.count > len(records)/minRecordBytes:
+		return batchCorrupt(b, "more records than bytes can hold")
+	}
+	d.buf = records
+	return nil
 }
 
-// Next moves to the next record.
+// Err returns why Next returned false: nil at the end of the batch.
+func (d *Decoder) Err() error { return d.err }
+
+// Record returns the record that Next moved to. The Record, its table of headers
+// and, for a compressed batch, every key and value in it are the decoder's memory
+// and valid until the next Next or Reset; keys and values of an uncompressed batch
+// are slices of the batch. A caller may keep keys and values after Next if it
+// never calls Reset again.
+func (d *Decoder) Record() *Record { return &d.rec }
+
+// Next moves to the next record and says whether there is one. At the end, and
+// at damage, it returns false; Err tells which.
 func (d *Decoder) Next() bool {
-	if d.err != nil {
-		return false
+	if d.next >= d.count {
+		return d.end()
 	}
-	if d.left == 0 {
-		if len(d.buf) != 0 {
-			return d.fail("bytes after the last record")
+	b := d.buf
+	size, i := varint(b, d.pos)
+	if i < 0 || size < minBodyBytes || size > int64(len(b)-i) {
+		return d.corrupt("length is out of bounds")
+	}
+	d.pos = i + int(size)
+	b = b[i:d.pos] // the record's own bytes: a field can't reach into the next one
+	// The first byte holds attributes, which have no bit yet.
+	tsDelta, i := varint(b, 1)
+	delta, i := varint(b, i)
+	if i < 0 || delta <= d.delta || delta > d.lastDelta || d.dense && delta != d.delta+1 {
+		return d.corrupt("offset delta is out of order")
+	}
+	key, i := field(b, i)
+	value, i := field(b, i)
+	headers, i := varint(b, i)
+	if i < 0 {
+		return d.corrupt("key, value or number of headers is out of bounds")
+	}
+	d.rec.Key, d.rec.Value, d.rec.Headers = key, value, d.rec.Headers[:0]
+	if headers != 0 {
+		if i = d.readHeaders(b, i, headers); i < 0 {
+			return false
 		}
-		return false
 	}
-	n, k := binary.Varint(d.buf)
-	if k <= 0 || n < 6 || n > int64(len(d.buf)-k) {
-		return d.fail("record length")
+	if i != len(b) {
+		return d.corrupt("bytes after the last header")
 	}
-	p := parser{b: d.buf[k : k+int(n)]}
-	d.buf = d.buf[k+int(n):]
-	p.skip(1)
-	d.rec.Timestamp = d.baseTS + p.varint()
-	if p.varint() != int64(d.i) {
-		return d.fail("offset delta")
+	d.delta = delta
+	d.next++
+	d.rec.Offset = d.base + Offset(delta)
+	d.rec.Timestamp = d.baseTS + tsDelta
+	if d.appendTime {
+		d.rec.Timestamp = d.maxTS
 	}
-	d.rec.Offset = d.base + Offset(d.i)
-	d.rec.Key, d.rec.Value = p.bytes(), p.bytes()
-	headers := p.varint()
-	if p.bad || headers < 0 || headers > int64(len(p.b)) {
-		return d.fail("record fields")
-	}
-	d.rec.Headers = d.rec.Headers[:0]
-	for range headers {
-		d.rec.Headers = append(d.rec.Headers, Header{Key: p.bytes(), Value: p.bytes()})
-	}
-	if p.bad || len(p.b) != 0 {
-		return d.fail("record headers")
-	}
-	d.i++
-	d.left--
 	return true
 }
 
-type parser struct {
-	b   []byte
-	bad bool
+// field reads a length and as many bytes at i and returns the position after them,
+// -1 if they are not there. Length -1 is nil, for null.
+func field(b []byte, i int) ([]byte, int) {
+	n, i := varint(b, i)
+	if i < 0 || n < -1 || n > int64(len(b)-i) {
+		return nil, -1
+	}
+	if n < 0 {
+		return nil, i
+	}
+	end := i + int(n)
+	return b[i:end:end], end
 }
 
-func (p *parser) skip(n int) {
-	if len(p.b) < n {
-		p.bad = true
-		return
+// readHeaders reads n headers at i and returns the position after them, -1 if
+// they are not there; the error is set then.
+func (d *Decoder) readHeaders(b []byte, i int, n int64) int {
+	if n < 0 || n > int64(len(b)-i)/minHeaderBytes {
+		d.corrupt("number of headers is out of bounds")
+		return -1
 	}
-	p.b = p.b[n:]
+	if n > int64(cap(d.rec.Headers)) {
+		// The table takes up to 24 times the bytes it is made from.
+		if n*headerTableBytes > int64(d.max-len(d.scratch)) {
+			d.err = &DecodedTooLargeError{Max: d.max}
+			d.count = 0
+			return -1
+		}
+		d.rec.Headers = make([]Header, 0, n)
+	}
+	for range n {
+		var key, value []byte
+		key, i = field(b, i)
+		value, i = field(b, i)
+		if i < 0 || key == nil {
+			d.corrupt("header is out of bounds or has no name")
+			return -1
+		}
+		d.rec.Headers = append(d.rec.Headers, Header{Key: key, Value: value})
+	}
+	return i
 }
 
-func (p *parser) varint() int64 {
-	v, n := binary.Varint(p.b)
-	if n <= 0 {
-		p.bad = true
-		return 0
-	}
-	p.b = p.b[n:]
-	return v
+// corrupt ends the walk at the record that Next was to move to.
+func (d *Decoder) corrupt(what string) bool {
+	d.err = &CorruptError{What: what, BaseOffset: d.base, Record: d.next}
+	d.count = 0
+	return false
 }
 
-func (p *parser) bytes() []byte {
-	n := p.varint()
-	if p.bad || n < -1 || n > int64(len(p.b)) {
-		p.bad = true
-		return nil
+// end is Next after the last record.
+func (d *Decoder) end() bool {
+	if d.err == nil && d.pos != len(d.buf) {
+		d.err = &CorruptError{What: "bytes after the last record", BaseOffset: d.base, Record: -1}
 	}
-	if n == -1 {
-		return nil
-	}
-	v := p.b[:n:n]
-	p.b = p.b[n:]
-	return v
+	return false
 }
 
-// Check verifies b and walks all its records.
+// Check is for batches that arrive from outside: everything that Verify checks,
+// then every record, whose offset deltas must be 0, 1, 2, …, as a producer makes
+// them. It leaves the decoder at the end of b.
+//
+// Errors are those of Verify, Reset and Next.
 func (d *Decoder) Check(b Batch) error {
-	if err := b.Verify(); err != nil {
-		return err
+	d.count = 0 // whatever happens, nothing of the batch before is left
+	if d.err = b.Verify(); d.err != nil {
+		return d.err
 	}
 	if err := d.Reset(b); err != nil {
 		return err
 	}
+	d.dense = true
 	for d.Next() {
 	}
-	return d.Err()
+	return d.err
 }
