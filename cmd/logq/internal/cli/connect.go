@@ -18,6 +18,9 @@ const (
 	defaultServer = "nats://127.0.0.1:4222"
 	// dialTimeout bounds the try to reach one of the servers.
 	dialTimeout = 5 * time.Second
+	// connectPatience is how long a command waits for a broker that was started just
+	// before it.
+	connectPatience = 3 * time.Second
 	// reconnectWait is the pause between tries to come back to a broker.
 	reconnectWait = 100 * time.Millisecond
 )
@@ -76,11 +79,30 @@ func connect(c *cli.Context, env Env) (*nats.Conn, error) {
 	case cert != "":
 		opts = append(opts, nats.ClientCert(cert, key))
 	}
-	nc, err := nats.Connect(strings.Join(urls, ","), opts...)
+	nc, err := dial(c.Context, strings.Join(urls, ","), opts)
 	if err != nil {
 		return nil, connectError(urls, err)
 	}
 	return nc, nil
+}
+
+// dial connects, and tries again for a while when nobody listens yet.
+func dial(ctx context.Context, urls string, opts []nats.Option) (*nats.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, connectPatience)
+	defer cancel()
+	again := time.NewTicker(reconnectWait)
+	defer again.Stop()
+	for {
+		nc, err := nats.Connect(urls, opts...)
+		if !errors.Is(err, nats.ErrNoServers) {
+			return nc, err
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
 }
 
 func connectError(urls []string, err error) error {
