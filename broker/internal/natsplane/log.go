@@ -17,8 +17,16 @@ type serverLog struct {
 // Noticef logs at debug.
 func (l *serverLog) Noticef(format string, v ...any) { l.debug(format, v) }
 
+// plainPasswords is a warning that doesn't apply: the only passwords are drawn at
+// each start, stay in this process, and are good for connections inside it.
+const plainPasswords = "Plaintext passwords detected, use nkeys or bcrypt"
+
 // Warnf logs at warn.
-func (l *serverLog) Warnf(format string, v ...any) { l.warn(format, v) }
+func (l *serverLog) Warnf(format string, v ...any) {
+	if format != plainPasswords {
+		l.warn(format, v)
+	}
+}
 
 // Errorf logs at warn.
 func (l *serverLog) Errorf(format string, v ...any) { l.warn(format, v) }
