@@ -151,7 +151,8 @@ func putBytes(dst []byte, i int, p []byte) int {
 
 // Seal appends the batch to dst, compressed and with its CRC, and empties the
 // builder. Base offset and leader epoch are 0 and -1 until a leader assigns them.
-// Records that the codec doesn't shrink are stored as they are, with codec None.
+// Records that the codec hardly shrinks are stored as they are, with codec None:
+// decompressing them would cost every consumer more than the bytes do.
 //
 // Errors: ErrEmpty without records; *TooLargeError if a record that went alone
 // stays over MaxBatchBytes; *UnsupportedCodecError. The records are gone then, and
@@ -170,7 +171,9 @@ func (b *Builder) Seal(dst []byte) ([]byte, error) {
 			return dst[:start], err
 		}
 		dst = out
-		if sealed, raw := len(dst)-start, len(b.buf); sealed >= raw && (raw >= rawBytesMin || sealed > b.o.MaxBytes) {
+		sealed, raw := len(dst)-start, len(b.buf)
+		useless := raw >= rawBytesMin && sealed > raw-raw/rawShare || sealed > max(raw, b.o.MaxBytes)
+		if useless && raw <= MaxBatchBytes {
 			dst, codec = dst[:start], None
 		}
 	}

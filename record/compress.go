@@ -7,7 +7,6 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/s2"
-	"github.com/klauspost/compress/zstd"
 )
 
 // compress appends src, compressed, to dst.
@@ -20,39 +19,11 @@ func compress(dst, src []byte, c Codec, level int) ([]byte, error) {
 	case Snappy:
 		return compressSnappy(dst, src), nil
 	case LZ4:
-		return compressLZ4(dst, src, level)
+		return compressLZ4(dst, src, level), nil
 	case Zstd:
 		return compressZstd(dst, src, level)
 	}
 	return dst, &UnsupportedCodecError{Codec: c}
-}
-
-// zstdWindow is how far back zstd looks for repetitions.
-const zstdWindow = 1 << 20
-
-// zstdEncoders holds one encoder for each speed the library has. EncodeAll is safe
-// for concurrent use and runs as many at a time as there are processors.
-var zstdEncoders [zstd.SpeedBestCompression + 1]struct {
-	sync.Once
-	e   *zstd.Encoder
-	err error
-}
-
-func compressZstd(dst, src []byte, level int) ([]byte, error) {
-	speed := zstd.SpeedFastest
-	if level > 0 {
-		speed = zstd.EncoderLevelFromZstd(level)
-	}
-	z := &zstdEncoders[speed]
-	z.Do(func() {
-		// The batch has a CRC, so the frame needs none.
-		z.e, z.err = zstd.NewWriter(nil, zstd.WithEncoderLevel(speed), zstd.WithWindowSize(zstdWindow),
-			zstd.WithEncoderCRC(false), zstd.WithZeroFrames(true))
-	})
-	if z.err != nil {
-		return dst, z.err
-	}
-	return z.e.EncodeAll(src, dst), nil
 }
 
 // gzipWriters holds pools of writers by level; 0 is the library's default.

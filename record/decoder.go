@@ -111,22 +111,34 @@ func (d *Decoder) Next() bool {
 	if d.next >= d.count {
 		return d.end()
 	}
-	b := d.buf
-	size, i := varint(b, d.pos)
+	b, i := d.buf, d.pos
+	size, ok := shortVarint(b, i)
+	if i++; !ok {
+		size, i = longVarint(b, i)
+	}
 	if i < 0 || size < minBodyBytes || size > int64(len(b)-i) {
 		return d.corrupt("length is out of bounds")
 	}
 	d.pos = i + int(size)
 	b = b[i:d.pos] // the record's own bytes: a field can't reach into the next one
-	// The first byte holds attributes, which have no bit yet.
-	tsDelta, i := varint(b, 1)
-	delta, i := varint(b, i)
+	i = 1          // the first byte holds attributes, which have no bit yet
+	tsDelta, ok := shortVarint(b, i)
+	if i++; !ok {
+		tsDelta, i = longVarint(b, i)
+	}
+	delta, ok := shortVarint(b, i)
+	if i++; !ok {
+		delta, i = longVarint(b, i)
+	}
 	if i < 0 || delta <= d.delta || delta > d.lastDelta || d.dense && delta != d.delta+1 {
 		return d.corrupt("offset delta is out of order")
 	}
 	key, i := field(b, i)
 	value, i := field(b, i)
-	headers, i := varint(b, i)
+	headers, ok := shortVarint(b, i)
+	if i++; !ok {
+		headers, i = longVarint(b, i)
+	}
 	if i < 0 {
 		return d.corrupt("key, value or number of headers is out of bounds")
 	}
@@ -152,7 +164,10 @@ func (d *Decoder) Next() bool {
 // field reads a length and as many bytes at i and returns the position after them,
 // -1 if they are not there. Length -1 is nil, for null.
 func field(b []byte, i int) ([]byte, int) {
-	n, i := varint(b, i)
+	n, ok := shortVarint(b, i)
+	if i++; !ok {
+		n, i = longVarint(b, i)
+	}
 	if i < 0 || n < -1 || n > int64(len(b)-i) {
 		return nil, -1
 	}

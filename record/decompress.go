@@ -8,7 +8,6 @@ import (
 	"sync"
 
 	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
 )
 
 // decompress appends to dst, which is empty but has capacity, what src holds, and
@@ -59,10 +58,7 @@ type gzipReader struct {
 }
 
 func decompressGzip(dst, src []byte, limit int) ([]byte, error) {
-	r, ok := gzipReaders.Get().(*gzipReader)
-	if !ok {
-		r = new(gzipReader)
-	}
+	r := pooled[gzipReader](&gzipReaders)
 	defer func() {
 		r.src.Reset(nil)
 		gzipReaders.Put(r)
@@ -88,51 +84,5 @@ func decompressGzip(dst, src []byte, limit int) ([]byte, error) {
 		case len(dst) == cap(dst):
 			dst = reserve(dst, max(len(dst), 512), limit+1)
 		}
-	}
-}
-
-// zstdOverAlloc is the room after its output with which the library's decoder can
-// copy in larger steps.
-const zstdOverAlloc = 16
-
-// zstdDecoder returns the decoder that all share: DecodeAll is safe for concurrent
-// use and runs as many at a time as there are processors. It writes no more than
-// the capacity of its destination, which is how the limit of each call is kept.
-var zstdDecoder = sync.OnceValues(func() (*zstd.Decoder, error) {
-	return zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecodeAllCapLimit(true))
-})
-
-func decompressZstd(dst, src []byte, limit int) ([]byte, error) {
-	d, err := zstdDecoder()
-	if err != nil {
-		return dst, err
-	}
-	var h zstd.Header
-	if err := h.Decode(src); err != nil {
-		return dst, undecodable(Zstd, err)
-	}
-	// A frame that doesn't tell its size is tried with what such data often needs,
-	// then with four times as much.
-	size := 8*len(src) + 4<<10
-	if h.HasFCS {
-		if h.FrameContentSize > uint64(limit) {
-			return dst, &DecodedTooLargeError{Max: limit}
-		}
-		size = int(h.FrameContentSize)
-	}
-	for {
-		dst = reserve(dst[:0], size+zstdOverAlloc, limit+zstdOverAlloc)
-		out, err := d.DecodeAll(src, dst[:0:min(cap(dst), limit+zstdOverAlloc)])
-		switch {
-		case len(out) > limit:
-			return dst, &DecodedTooLargeError{Max: limit}
-		case err == nil:
-			return out, nil
-		case !errors.Is(err, zstd.ErrDecoderSizeExceeded):
-			return dst, undecodable(Zstd, err)
-		case cap(dst) >= limit+zstdOverAlloc:
-			return dst, &DecodedTooLargeError{Max: limit}
-		}
-		size = 4 * cap(dst)
 	}
 }

@@ -84,7 +84,7 @@
 //   - Offset deltas are 0, 1, 2, … and the last offset delta is count-1: logq has
 //     no compaction, offsets are dense. Verify refuses other batches; a Decoder
 //     alone reads them, as long as the deltas ascend.
-//   - Records that a codec doesn't shrink are stored uncompressed, from 1 KiB on.
+//   - Records that a codec hardly shrinks are stored uncompressed, from 1 KiB on.
 //   - Snappy is written as one raw block, which Java's client, librdkafka and
 //     franz-go read; they and we also read snappy-java's framing. LZ4 frames have
 //     independent blocks, the only ones that Java reads; we read linked ones too.

@@ -89,7 +89,7 @@ func packLZ4Linked(_ testing.TB, src []byte) []byte {
 		if len(src)-start >= least+tail {
 			var ok bool
 			if at, ok = seen[string(src[start:start+least])]; ok && start-at < 64<<10 {
-				for match < len(src)-start-tail && src[at+match] == src[start+match] {
+				for match < min(len(src)-start, 64<<10)-tail && src[at+match] == src[start+match] {
 					match++
 				}
 			}

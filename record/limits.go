@@ -25,10 +25,11 @@ const (
 	// headerTableBytes is what one header takes in memory: Header is two slices.
 	headerTableBytes = 48
 
-	// rawBytesMin is the size from which records that a codec doesn't shrink are
-	// stored as they are. Below it neither bytes nor time matter, and a batch shows
-	// the codec that was asked for.
+	// A batch of at least rawBytesMin that a codec shrinks by less than one part in
+	// rawShare is stored as it is. Below that size neither bytes nor time matter, and
+	// a batch shows the codec that was asked for.
 	rawBytesMin = 1 << 10
+	rawShare    = 64
 
 	// decodedKeepMax and headersKeepMax bound the memory that a Decoder keeps for
 	// its next batch, so that one large batch isn't paid for ever after.

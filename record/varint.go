@@ -28,29 +28,43 @@ func putVarint(b []byte, i int, v int64) int {
 	return i + 1
 }
 
-// varint reads one at position i of b and returns the position after it, or -1 if
-// there is none: b ends within it, it takes more than 10 bytes or overflows. A
-// position of -1 goes in and comes out again, so that a caller reads several and
-// checks once. The case of one byte is here to be inlined.
-func varint(b []byte, i int) (int64, int) {
-	if uint(i) < uint(len(b)) && b[i] < 0x80 {
-		return int64(b[i]>>1) ^ -int64(b[i]&1), i + 1
+// A varint is read at position i of b in two steps, so that the case of one byte
+// is inlined where it is used:
+//
+//	v, ok := shortVarint(b, i)
+//	if i++; !ok {
+//		v, i = longVarint(b, i)
+//	}
+//
+// leaves the position after it in i, or -1 if there is none: b ends within it, it
+// takes more than 10 bytes or overflows. A position of -1 goes in and comes out
+// again, so that a caller reads several and checks once.
+
+// shortVarint reads a varint of one byte.
+func shortVarint(b []byte, i int) (v int64, ok bool) {
+	if uint(i) >= uint(len(b)) || b[i] >= 0x80 {
+		return 0, false
 	}
-	return longVarint(b, i)
+	return int64(b[i]>>1) ^ -int64(b[i]&1), true
 }
 
+// longVarint reads a varint whose second byte, if it has one, is at i. Two or
+// three bytes are most offset deltas and most lengths.
 func longVarint(b []byte, i int) (int64, int) {
-	// Most of the rest are the lengths of records and values below 8 KiB.
-	if i >= 0 && i+1 < len(b) && b[i+1] < 0x80 {
-		u := uint64(b[i]&0x7f) | uint64(b[i+1])<<7
+	if i > 0 && i < len(b) && b[i] < 0x80 {
+		u := uint64(b[i-1]&0x7f) | uint64(b[i])<<7
+		return int64(u>>1) ^ -int64(u&1), i + 1
+	}
+	if i > 0 && i+1 < len(b) && b[i+1] < 0x80 {
+		u := uint64(b[i-1]&0x7f) | uint64(b[i]&0x7f)<<7 | uint64(b[i+1])<<14
 		return int64(u>>1) ^ -int64(u&1), i + 2
 	}
-	if i < 0 || i >= len(b) {
+	if i <= 0 || i > len(b) {
 		return 0, -1
 	}
-	u, n := binary.Uvarint(b[i:])
+	u, n := binary.Uvarint(b[i-1:])
 	if n <= 0 {
 		return 0, -1
 	}
-	return int64(u>>1) ^ -int64(u&1), i + n
+	return int64(u>>1) ^ -int64(u&1), i - 1 + n
 }
