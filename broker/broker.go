@@ -29,6 +29,8 @@ type Broker struct {
 	id  protocol.BrokerID
 	log *slog.Logger
 	fs  vfs.FS
+	// wrapJournal is for tests, which break it; nil otherwise.
+	wrapJournal func(journal.Journal) journal.Journal
 
 	// Set by Start, in this order; read by what Start starts, and by shut.
 	lock      io.Closer

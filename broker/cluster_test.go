@@ -54,16 +54,14 @@ func TestThreeBrokersSurviveTheLeadersCrash(t *testing.T) {
 			return err
 		})
 	}
-	eventually(t, "all replicas in sync", func() error {
-		var info protocol.TopicInfo
-		if err := call(other, protocol.TopicDescribeSubject, protocol.DescribeTopicRequest{Name: "a.b"}, &info); err != nil {
-			return err
-		}
-		if p := info.Partitions[0]; len(p.InSync) != 3 || p.HighWatermark != int64(len(want)) {
-			return fmt.Errorf("%+v", p)
-		}
-		return nil
-	})
+	eventually(t, "all replicas catch up", func() error { return c.sameFrames(2) })
+	var info protocol.TopicInfo
+	if err := call(other, protocol.TopicDescribeSubject, protocol.DescribeTopicRequest{Name: "a.b"}, &info); err != nil {
+		t.Fatal(err)
+	}
+	if p := info.Partitions[0]; len(p.InSync) != 3 || p.HighWatermark != int64(len(want)) {
+		t.Errorf("%+v", p)
+	}
 }
 
 func TestPlainClients(t *testing.T) {

@@ -88,6 +88,9 @@ func (b *Broker) openJournal(fresh bool) error {
 		return err
 	}
 	b.journal = j
+	if b.wrapJournal != nil {
+		b.journal = b.wrapJournal(j)
+	}
 	for _, w := range report.Warnings {
 		b.log.Warn("journal", "broker", b.c.ID, "warning", w)
 	}

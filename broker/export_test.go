@@ -1,6 +1,9 @@
 package broker
 
-import "github.com/logq/logq/internal/vfs"
+import (
+	"github.com/logq/logq/internal/journal"
+	"github.com/logq/logq/internal/vfs"
+)
 
 // NewOn makes a broker on another file system than the operating system's as it
 // is: faults in front of it come in here.
@@ -10,3 +13,6 @@ func NewOn(c Config, fsys vfs.FS) (*Broker, error) { return newBroker(c, fsys) }
 func WriteIdentity(dir string, broker int, cluster string) error {
 	return writeIdentity(vfs.OS(), dir, identity{Broker: broker, Cluster: cluster})
 }
+
+// WrapJournal puts something in front of the journal that Start opens.
+func WrapJournal(b *Broker, wrap func(journal.Journal) journal.Journal) { b.wrapJournal = wrap }
