@@ -8,20 +8,28 @@ const (
 )
 
 // admit checks what can be said of a message without the log: that it is for
-// this replica, from a voter, and well-formed. What passes can't overflow or
-// confuse the code behind.
-func (c *Core) admit(m *Message) error {
+// this replica, from a member where that matters, and well-formed. What passes
+// can't overflow or confuse the code behind.
+//
+// Requests are heard from anyone: whoever asks may be in a configuration that
+// this replica hasn't got yet, or be waiting for the one that removes it (§4.1 of
+// the dissertation). Answers count only from members.
+func (c *Core) admit(m *Message, configs []ConfigEntry) error {
 	switch {
 	case c.fault != nil:
 		return ErrFaulted
 	case m.Group != c.o.Group || m.To != c.o.ID:
 		return ErrWrongGroup
-	case c.peer(m.From) == nil:
+	case m.From == 0 || m.From == c.o.ID || m.Type.reply() && c.peer(m.From) == nil:
 		return ErrUnknownPeer
 	case c.role != RoleLeader && c.staged.Lo < c.staged.Hi:
 		return ErrReadyFirst
 	}
-	if what := m.fault(); what != "" {
+	what := m.fault()
+	if what == "" && len(configs) > 0 {
+		what = configsFault(m, configs)
+	}
+	if what != "" {
 		return &ProtocolError{From: m.From, Type: m.Type, Term: m.Term, What: what}
 	}
 	return nil
@@ -53,6 +61,19 @@ func (m *Message) fault() string {
 	case MsgPreVoteReply, MsgVoteReply, MsgHeartbeat, MsgTimeoutNow:
 	default:
 		return "the type is unknown"
+	}
+	return ""
+}
+
+// configsFault says what is impossible about the configurations in an append.
+func configsFault(m *Message, configs []ConfigEntry) string {
+	for i, e := range configs {
+		switch {
+		case m.Type != MsgAppend || e.Index < m.Lo || e.Index >= m.Hi || i > 0 && e.Index <= configs[i-1].Index:
+			return "a configuration stands in none of its entries"
+		case len(e.Config.Voters) == 0 || e.Config.Validate() != nil:
+			return "a configuration is invalid"
+		}
 	}
 	return ""
 }

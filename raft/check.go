@@ -20,6 +20,10 @@ func (c *Core) check() {
 		}
 		invariants.Assertf(t.First > before.First && t.First <= l.last && (t.Term > before.Term || i == 0 && t.Term == before.Term), "term start %v after %v", t, before)
 	}
+	for i, e := range c.configs {
+		invariants.Assertf(e.Index <= l.last && (i == 0 || e.Index > max(c.commit, c.configs[i-1].Index)), "configuration %d of entry %d, commit %d, last %d", i, e.Index, c.commit, l.last)
+	}
+	invariants.Assertf(len(c.configs) > 0 && c.seat == seatOf(&c.config().Config, c.o.ID) && c.joint == c.config().Config.Joint(), "seat %v in %v", c.seat, c.configs)
 	invariants.Assertf(c.hardDurable.Term <= c.hard.Term, "durable term %d is ahead of %d", c.hardDurable.Term, c.hard.Term)
 	invariants.Assertf(c.hardDurable.Term < c.hard.Term || c.hardDurable.Vote == 0 || c.hardDurable.Vote == c.hard.Vote, "vote changes from %d to %d in term %d", c.hardDurable.Vote, c.hard.Vote, c.hard.Term)
 	for i := range c.writes.len() {
@@ -39,6 +43,7 @@ func (c *Core) check() {
 func (c *Core) checkLeader() {
 	invariants.Assertf(c.leader == c.o.ID && c.hard.Vote == c.o.ID && c.hardDurable == c.hard, "leader of term %d with hard state %v, durable %v", c.hard.Term, c.hard, c.hardDurable)
 	invariants.Assertf(c.lead.noop > 0 && c.lead.noop <= c.view.last, "no-op %d, last %d", c.lead.noop, c.view.last)
+	invariants.Assertf(!c.serving() || len(c.configs) <= 2 && (len(c.configs) == 1 || c.configs[0].Index <= c.commit), "a leader with more than one configuration that isn't committed: %v", c.configs)
 	sum := 0
 	for i := range c.lead.quota.len() {
 		sum += c.lead.quota.at(i).bytes

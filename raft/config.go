@@ -32,7 +32,9 @@ type Options struct {
 	// Group and ID name the group and this replica.
 	Group GroupID
 	ID    ReplicaID
-	// Voters are the members of the group, ID among them.
+	// Voters are the members with which the group was made. A configuration in the
+	// log replaces them; a replica that joined later has none and learns who belongs
+	// to the group from the log.
 	Voters []ReplicaID
 	// Seed, with Group and ID, fixes all random choices.
 	Seed uint64
@@ -78,6 +80,9 @@ type LogState struct {
 	Terms []TermStart
 	// Commit is an index known to be committed, 0 for Prev.Index.
 	Commit Index
+	// Configs are the configurations in the log, ascending: the one in force at Prev
+	// if that isn't Options.Voters, then those of the entries.
+	Configs []ConfigEntry
 	// WriteTerm is the highest leader term under which any of it was written, at
 	// least the last entry's: the log may be ahead of the hard state. 0: unknown.
 	WriteTerm Term
@@ -114,7 +119,7 @@ func (o *Options) validate() error {
 		}
 	}
 	check(o.ID != 0, "raft: options: ID is 0, which is nobody")
-	check(slices.Contains(o.Voters, o.ID), "raft: options: replica %d is not among the voters %v", o.ID, o.Voters)
+	check(len(o.Voters) <= MembersMax, "raft: options: %d voters, at most %d", len(o.Voters), MembersMax)
 	for i, v := range o.Voters {
 		check(v != 0, "raft: options: voter %d of %v is 0, which is nobody", i, o.Voters)
 		check(!slices.Contains(o.Voters[:i], v), "raft: options: voter %d appears twice in %v", v, o.Voters)
@@ -143,6 +148,13 @@ func (s *LogState) validate() error {
 	check((len(s.Terms) == 0) == (s.Last == s.Prev.Index), "raft: log state: %d term starts for the entries after %d to %d", len(s.Terms), s.Prev.Index, s.Last)
 	check(s.Commit == 0 || s.Commit >= s.Prev.Index && s.Commit <= s.Last,
 		"raft: log state: commit index %d is outside [%d, %d]: the log has lost committed entries", s.Commit, s.Prev.Index, s.Last)
+	for i, e := range s.Configs {
+		check(e.Index <= s.Last && (i == 0 || e.Index > max(s.Prev.Index, s.Configs[i-1].Index)),
+			"raft: log state: configuration of entry %d, of which the log has (%d, %d]", e.Index, s.Prev.Index, s.Last)
+		if err := e.Config.Validate(); err != nil {
+			errs = append(errs, fmt.Errorf("raft: log state: entry %d: %w", e.Index, err))
+		}
+	}
 	before := TermStart{Term: s.Prev.Term}
 	for i, t := range s.Terms {
 		switch {

@@ -19,7 +19,7 @@ func TestOptionsReportAllFaults(t *testing.T) {
 		t.Fatal("no error")
 	}
 	for _, part := range []string{
-		"replica 4 is not among", "voter 2 appears twice", "voter 3 of", "ElectionTicks", "MaxMessageBytes", "MaxInflightBytes", "MaxInflightMessages",
+		"voter 2 appears twice", "voter 3 of", "ElectionTicks", "MaxMessageBytes", "MaxInflightBytes", "MaxInflightMessages",
 		"MaxUncommittedBytes", "entry before the first", "last index 2", "commit index 9", "term start {1 4} after {2 9}", "behind the last index", "log is nil",
 	} {
 		if !strings.Contains(err.Error(), part) {
@@ -285,7 +285,8 @@ func TestProtocolErrors(t *testing.T) {
 	}{
 		"wrong group":   {raft.Message{Type: raft.MsgHeartbeat, Group: raft.GroupID{1}, From: 2, To: 1, Term: 3}, raft.ErrWrongGroup},
 		"wrong replica": {raft.Message{Type: raft.MsgHeartbeat, From: 2, To: 3, Term: 3}, raft.ErrWrongGroup},
-		"unknown peer":  {raft.Message{Type: raft.MsgHeartbeat, From: 9, To: 1, Term: 3}, raft.ErrUnknownPeer},
+		"unknown peer":  {raft.Message{Type: raft.MsgHeartbeatReply, From: 9, To: 1, Term: 3}, raft.ErrUnknownPeer},
+		"nobody":        {raft.Message{Type: raft.MsgHeartbeat, To: 1, Term: 3}, raft.ErrUnknownPeer},
 		"itself":        {raft.Message{Type: raft.MsgHeartbeat, From: 1, To: 1, Term: 3}, raft.ErrUnknownPeer},
 	} {
 		if err := c.Node(1).Core.Step(&tc.m); !errors.Is(err, tc.want) {

@@ -46,8 +46,15 @@ func (c *Core) Campaign() {
 	if c.fault != nil || c.role == RoleLeader {
 		return
 	}
+	if !c.mayLead() {
+		// It misses its leader all the same, and may be a voter by a configuration that
+		// it hasn't got: it must not refuse its vote for the leader's sake for ever.
+		c.becomeFollower(c.hard.Term, 0)
+		c.resetTimer()
+		return
+	}
 	c.tries++
-	if c.voters() == 1 {
+	if c.alone() {
 		c.campaign(false)
 		return
 	}
@@ -56,6 +63,9 @@ func (c *Core) Campaign() {
 	c.newPoll()
 	last := c.view.lastID()
 	for i := range c.peers {
+		if !c.peers[i].seat.votes() {
+			continue
+		}
 		c.send(c.peers[i].id, Message{
 			Type: MsgPreVote, Term: c.hard.Term + 1, Index: last.Index, LogTerm: last.Term, Context: c.poll.round,
 		})
@@ -101,23 +111,57 @@ func (c *Core) openPoll() {
 		invariants.Assertf(false, "candidate's vote is durable, its log only up to %d of %v", c.view.durable, last)
 	}
 	for i := range c.peers {
+		if !c.peers[i].seat.votes() {
+			continue
+		}
 		c.send(c.peers[i].id, Message{Type: MsgVote, Index: last.Index, LogTerm: last.Term, Transfer: c.poll.transfer})
 	}
 	c.tally()
 }
 
-// tally counts the running poll, with the own vote.
-func (c *Core) tally() {
-	yes, no := 1, 0
+// poll counts the answers of one set of voters.
+type poll struct{ yes, no, n int }
+
+func (p *poll) add(voter bool, b ballot) {
+	if !voter {
+		return
+	}
+	p.n++
+	switch b {
+	case ballotYes:
+		p.yes++
+	case ballotNo:
+		p.no++
+	}
+}
+
+func (p *poll) result() quorum.Result { return quorum.Count(p.yes, p.no, p.n) }
+
+// alone says that this replica is the only voter.
+func (c *Core) alone() bool {
 	for i := range c.peers {
-		switch c.peers[i].vote {
-		case ballotYes:
-			yes++
-		case ballotNo:
-			no++
+		if c.peers[i].seat.votes() {
+			return false
 		}
 	}
-	switch quorum.Count(yes, no, c.voters()) {
+	return c.seat.votes()
+}
+
+// tally counts the running poll, with the own vote.
+func (c *Core) tally() {
+	var in, out poll
+	in.add(c.seat.in, ballotYes)
+	out.add(c.seat.out, ballotYes)
+	for i := range c.peers {
+		p := &c.peers[i]
+		in.add(p.seat.in, p.vote)
+		out.add(p.seat.out, p.vote)
+	}
+	result := in.result()
+	if c.joint {
+		result = quorum.Both(result, out.result())
+	}
+	switch result {
 	case quorum.Won:
 		if c.role == RolePreCandidate {
 			c.campaign(false)
@@ -188,7 +232,7 @@ func (c *Core) stepVoteReply(m *Message) error {
 		return ErrStale
 	}
 	p := c.peer(m.From)
-	if p.vote != ballotOpen {
+	if p.vote != ballotOpen || !p.seat.votes() {
 		return ErrStale
 	}
 	p.vote = ballotYes
@@ -202,14 +246,22 @@ func (c *Core) stepVoteReply(m *Message) error {
 // checkQuorum ends a leadership that a majority doesn't hear any more: another
 // leader may exist, and clients must not wait here (diss. §6.2).
 func (c *Core) checkQuorum() {
-	active := 1
+	var in, out poll
+	in.add(c.seat.in, ballotYes)
+	out.add(c.seat.out, ballotYes)
 	for i := range c.peers {
-		if c.peers[i].active {
-			active++
+		p := &c.peers[i]
+		heard := ballotOpen
+		if p.active {
+			heard = ballotYes
+		} else {
+			p.caughtUp, p.roundStart, p.roundEnd = false, c.lead.ticks, c.view.last
 		}
-		c.peers[i].active = false
+		in.add(p.seat.in, heard)
+		out.add(p.seat.out, heard)
+		p.active = false
 	}
-	if active < quorum.Size(c.voters()) {
+	if in.result() != quorum.Won || c.joint && out.result() != quorum.Won {
 		c.becomeFollower(c.hard.Term, 0)
 	}
 }

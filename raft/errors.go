@@ -14,8 +14,13 @@ var (
 	// ErrTransferring: leadership is being handed over. Try again, at the new
 	// leader or, if it doesn't take over, here; it takes an election timeout at most.
 	ErrTransferring = errors.New("raft: leadership is being transferred, try again")
-	// ErrUnknownPeer: the replica is not one of the group's voters.
+	// ErrUnknownPeer: the replica does not belong to the group, or does not vote
+	// where a voter is needed.
 	ErrUnknownPeer = errors.New("raft: the replica is not a voter of this group")
+	// ErrNotServing: the leader has not committed an entry of its own term yet.
+	ErrNotServing = errors.New("raft: the leader doesn't know yet what is committed, try again shortly")
+	// ErrConfigPending: the last change of configuration is not done.
+	ErrConfigPending = errors.New("raft: a change of configuration is under way, try again when it is done")
 	// ErrWrongGroup: the message is for another group or another replica.
 	ErrWrongGroup = errors.New("raft: the message is addressed to another group or replica")
 	// ErrStale: the message is of an earlier term, or answers what was not asked.

@@ -21,6 +21,7 @@ func (c *Core) stepReply(m *Message) error {
 		c.handOver(p)
 		c.sendDue = true
 	}
+	c.tickRound(p)
 	if m.Type == MsgHeartbeatReply {
 		c.heartbeatAnswered(p, m)
 	} else if !p.replicating {

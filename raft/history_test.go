@@ -41,9 +41,11 @@ func TestRandomHistories(t *testing.T) {
 		sum.Lost += rep.Lost
 		sum.Crashes += rep.Crashes
 		sum.Reads += rep.Reads
+		sum.Configs += rep.Configs
+		sum.Joint += rep.Joint
 	}
 	t.Logf("%d histories: %+v", *seedsFlag, sum)
-	if sum.Elections < *seedsFlag || sum.Committed < 10**seedsFlag || sum.Lost == 0 || sum.Crashes == 0 {
+	if sum.Elections < *seedsFlag || sum.Committed < 10**seedsFlag || sum.Lost == 0 || sum.Crashes == 0 || sum.Joint < *seedsFlag/2 {
 		t.Errorf("too little happened: %+v", sum)
 	}
 }

@@ -105,6 +105,11 @@ var messageTypeNames = [...]string{
 	MsgTimeoutNow: "TimeoutNow",
 }
 
+// reply says that the type answers another.
+func (t MessageType) reply() bool {
+	return t == MsgPreVoteReply || t == MsgVoteReply || t == MsgAppendReply || t == MsgHeartbeatReply
+}
+
 // String returns the type's name.
 func (t MessageType) String() string {
 	if t == 0 || t >= messageTypeEnd {

@@ -1,9 +1,10 @@
 package raft
 
-// progress is what a replica knows of one other voter. Everything below vote
+// progress is what a replica knows of one other member. Everything below vote
 // belongs to the leadership of the current term and is cleared with it.
 type progress struct {
-	id ReplicaID
+	id   ReplicaID
+	seat seat
 
 	// vote is the peer's answer in the poll that is running.
 	vote ballot
@@ -51,6 +52,11 @@ type progress struct {
 	markMatch Index  // match when the last one left
 	markSent  Index  // next when the last one left
 	sent      Index  // next when the one before it left
+
+	// A replica that catches up does so in rounds; see tickRound.
+	roundEnd   Index  // it has finished the round when match gets here
+	roundStart uint64 // ticks of the leadership when the round began
+	caughtUp   bool
 }
 
 // inflight is one append with the entries [lo, hi) on its way.
@@ -70,7 +76,7 @@ const (
 
 // reset forgets the leadership; next is where a new one begins to probe.
 func (p *progress) reset(next Index) {
-	*p = progress{id: p.id, vote: p.vote, next: next, sure: true, epoch: 1, window: p.window}
+	*p = progress{id: p.id, seat: p.seat, vote: p.vote, next: next, sure: true, epoch: 1, window: p.window}
 	p.window.clear()
 }
 

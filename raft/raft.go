@@ -31,9 +31,15 @@ type Core struct {
 
 	// Invariant: a leader has hard.Vote == o.ID, hardDurable == hard, leader == o.ID.
 	role   Role
-	leader ReplicaID // of hard.Term, 0 while unknown
-	peers  []progress
-	fault  error // set once; nothing happens after that
+	leader ReplicaID  // of hard.Term, 0 while unknown
+	peers  []progress // all other members, ascending by id
+
+	// configs are the configuration in force at commit and all later ones in the
+	// log: a truncation goes back to the one before. Invariant: not empty, ascending.
+	configs []ConfigEntry
+	seat    seat  // this replica's
+	joint   bool  // the configuration in force is
+	fault   error // set once; nothing happens after that
 
 	// elapsed counts ticks since the leader was heard or a vote given; on a leader,
 	// since it last checked its quorum. timeout is when an election starts.
@@ -51,17 +57,20 @@ type Core struct {
 	truncate Index
 	staged   Entries
 	stagedBy []int // sizes of staged, own proposals only
-	msgs     []Message
-	results  []ReadResult
-	lost     []LostRange
-	own      []LostRange // own proposals whose fate is open, one range per term, ascending
-	told     RoleChange
-	change   RoleChange // what Ready.Role points to
-	toldTo   Index      // commit of the last Ready
-	sendDue  bool       // entries may be waiting to be sent
+	// stagedConfig is what a staged entry of KindConfig holds.
+	stagedConfig Config
+	msgs         []Message
+	results      []ReadResult
+	lost         []LostRange
+	own          []LostRange // own proposals whose fate is open, one range per term, ascending
+	told         RoleChange
+	change       RoleChange // what Ready.Role points to
+	toldTo       Index      // commit of the last Ready
+	sendDue      bool       // entries may be waiting to be sent
 
 	readID  uint64   // last id given to a Read
 	scratch []uint64 // for quorum.Reached
+	encoded []byte   // for the size of a configuration
 	peersAt []PeerStatus
 }
 
@@ -119,12 +128,13 @@ func New(o Options, log Log, hs HardState, ls LogState) (*Core, error) {
 	if t := max(ls.LastTerm(), ls.WriteTerm); t > c.hard.Term {
 		c.hard, c.hardDirty = HardState{Term: t}, true
 	}
-	for _, v := range slices.Sorted(slices.Values(o.Voters)) {
-		if v != o.ID {
-			c.peers = append(c.peers, progress{id: v})
-		}
+	c.configs = append(c.configs, ConfigEntry{Config: Config{Voters: slices.Sorted(slices.Values(o.Voters))}})
+	for _, e := range ls.Configs {
+		c.configs = append(c.configs, ConfigEntry{Index: e.Index, Config: e.Config.Clone()})
 	}
-	c.scratch = make([]uint64, 0, len(o.Voters))
+	c.settleConfigs()
+	c.seatAll()
+	c.scratch = make([]uint64, 0, MembersMax)
 	c.follow = followerState{verified: c.commit}
 	c.toldTo = c.commit
 	c.resetTimer()
@@ -154,10 +164,7 @@ func (c *Core) now() RoleChange {
 // serving: a leader knows all that is committed once an entry of its own term is.
 func (c *Core) serving() bool { return c.role == RoleLeader && c.commit >= c.lead.noop }
 
-// voters returns the number of voters.
-func (c *Core) voters() int { return len(c.o.Voters) }
-
-// peer returns the progress of another voter, nil if id is none.
+// peer returns the progress of another member, nil if id is none.
 func (c *Core) peer(id ReplicaID) *progress {
 	for i := range c.peers {
 		if c.peers[i].id == id {
@@ -187,16 +194,21 @@ func (c *Core) Tick() {
 // effect; it is never a reason to stop: ErrWrongGroup, ErrUnknownPeer, ErrStale,
 // ErrSticky, ErrFaulted, ErrReadyFirst or a *ProtocolError, which the host
 // should log. The core keeps no reference to m.
-func (c *Core) Step(m *Message) error {
-	if err := c.admit(m); err != nil {
+//
+// configs are the configurations that stand in the entries of a MsgAppend, in
+// ascending order; the driver finds them in the bytes, since the kinds of entries
+// are not told in the message. Leaving one out breaks the group.
+func (c *Core) Step(m *Message, configs ...ConfigEntry) error {
+	if err := c.admit(m, configs); err != nil {
 		return err
 	}
-	err := c.step(m)
+	err := c.step(m, configs)
+	c.retire()
 	c.check()
 	return err
 }
 
-func (c *Core) step(m *Message) error {
+func (c *Core) step(m *Message, configs []ConfigEntry) error {
 	switch {
 	case m.Term < c.hard.Term:
 		return c.stepStale(m)
@@ -221,7 +233,7 @@ func (c *Core) step(m *Message) error {
 	case MsgPreVoteReply, MsgVoteReply:
 		return c.stepVoteReply(m)
 	case MsgAppend:
-		return c.stepAppend(m)
+		return c.stepAppend(m, configs)
 	case MsgHeartbeat:
 		return c.stepHeartbeat(m)
 	case MsgAppendReply, MsgHeartbeatReply:
@@ -305,6 +317,7 @@ func (c *Core) becomeLeader() {
 	next := c.view.last + 1
 	for i := range c.peers {
 		c.peers[i].reset(next)
+		c.peers[i].roundEnd = next // of ticks that begin at 0
 	}
 	c.lead.noop = next
 	c.stage(Entries{Lo: next, Hi: next + 1, Term: c.hard.Term, Kind: KindNoOp})
@@ -339,6 +352,6 @@ func (c *Core) Faulted(err error) {
 	c.becomeFollower(c.hard.Term, 0)
 	c.fault = err
 	c.follow.grant, c.poll = 0, pollState{}
-	c.hardDirty, c.truncate, c.staged, c.stagedBy = false, 0, Entries{}, nil
+	c.hardDirty, c.truncate, c.staged, c.stagedBy, c.stagedConfig = false, 0, Entries{}, nil, Config{}
 	c.msgs = c.msgs[:0]
 }

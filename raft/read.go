@@ -1,7 +1,5 @@
 package raft
 
-import "github.com/logq/logq/raft/quorum"
-
 // pendingRead waits until a majority has answered a heartbeat of its round or a
 // later one. Rounds are counted here and never named by callers: a name that is
 // used twice would let an old answer confirm a new read.
@@ -45,11 +43,7 @@ func (c *Core) Read() (id uint64, err error) {
 // the round that others wait for.
 func (c *Core) confirmReads() {
 	for c.lead.reads.len() > 0 && c.serving() {
-		c.scratch = append(c.scratch[:0], c.lead.round)
-		for i := range c.peers {
-			c.scratch = append(c.scratch, c.peers[i].round)
-		}
-		confirmed := quorum.Reached(c.scratch)
+		confirmed := c.reached(c.lead.round, (*progress).answered)
 		for c.lead.reads.len() > 0 && c.lead.reads.front().round <= confirmed {
 			c.results = append(c.results, ReadResult{ID: c.lead.reads.popFront().id, Index: c.commit})
 		}

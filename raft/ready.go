@@ -13,8 +13,10 @@ type Ready struct {
 	SaveHard bool
 	// Truncate, if not 0, drops the entries from it on, before Append.
 	Truncate Index
-	// Append is the range of entries to add at the end of the log.
+	// Append is the range of entries to add at the end of the log; Config is what the
+	// one entry of KindConfig holds.
 	Append Entries
+	Config Config
 	// Send may leave at once and in order: what waits for the disk stays in the
 	// core until Persisted. The bytes of a MsgAppend are those of [Lo, Hi).
 	Send []Message
@@ -36,7 +38,7 @@ type Entries struct {
 	Lo, Hi Index
 	Term   Term
 	// Kind is KindNoOp for the leader's own no-op, which the driver writes without
-	// a payload. KindData stands for own proposals, and for the entries that came
+	// a payload, and KindConfig for one entry whose payload is Ready.Config. KindData stands for own proposals, and for the entries that came
 	// with the stepped message, whatever their kinds.
 	Kind Kind
 }
@@ -69,13 +71,16 @@ type RoleChange struct {
 // Pending says whether Ready has something to hand out.
 func (c *Core) Pending() bool {
 	return c.hardDirty || c.truncate != 0 || c.staged.Lo < c.staged.Hi || c.sendDue || len(c.msgs) > 0 ||
-		c.commit != c.toldTo || len(c.results) > 0 || len(c.lost) > 0 || c.now() != c.told
+		c.commit != c.toldTo || len(c.results) > 0 || len(c.lost) > 0 || c.joint && c.leaveDue() || c.now() != c.told
 }
 
 // Ready hands out everything that is wanted since the last call. Call it after
 // each Propose, after each Step of a MsgAppend with entries, and after
 // Persisted; between other inputs it may gather.
 func (c *Core) Ready() Ready {
+	if c.joint && c.leaveDue() {
+		c.appendConfig(c.config().Config.left())
+	}
 	if c.sendDue {
 		c.sendDue = false
 		for i := range c.peers {
@@ -83,7 +88,7 @@ func (c *Core) Ready() Ready {
 		}
 	}
 	r := Ready{
-		Hard: c.hard, SaveHard: c.hardDirty, Truncate: c.truncate, Append: c.staged,
+		Hard: c.hard, SaveHard: c.hardDirty, Truncate: c.truncate, Append: c.staged, Config: c.stagedConfig,
 		Send: c.msgs, Reads: c.results, Lost: c.lost,
 	}
 	if r.SaveHard || r.Append.Lo < r.Append.Hi { // a truncation comes with an append
@@ -98,7 +103,7 @@ func (c *Core) Ready() Ready {
 		c.told, c.change = now, now
 		r.Role = &c.change
 	}
-	c.hardDirty, c.truncate, c.staged, c.stagedBy = false, 0, Entries{}, c.stagedBy[:0]
+	c.hardDirty, c.truncate, c.staged, c.stagedBy, c.stagedConfig = false, 0, Entries{}, c.stagedBy[:0], Config{}
 	c.msgs, c.results, c.lost = c.msgs[:0], c.results[:0], c.lost[:0]
 	return r
 }
@@ -144,6 +149,7 @@ func (c *Core) Persisted(n uint64) {
 			c.acknowledge()
 		}
 	}
+	c.retire()
 	c.check()
 }
 
@@ -152,15 +158,16 @@ func (c *Core) Status() Status {
 	s := Status{
 		ID: c.o.ID, Term: c.hard.Term, Vote: c.hard.Vote, Role: c.role, Leader: c.leader, Serving: c.serving(),
 		Transferring: c.lead.transfer.to, Commit: c.commit, Last: c.view.last, Durable: c.view.durable,
+		Config: c.config().Config, ConfigIndex: c.config().Index,
 		LastTerm: c.view.lastTerm(), UncommittedBytes: c.lead.quotaInBytes, Faulted: c.fault,
 	}
 	c.peersAt = c.peersAt[:0]
 	for i := range c.peers {
 		p := &c.peers[i]
-		ps := PeerStatus{ID: p.id}
+		ps := PeerStatus{ID: p.id, Voter: p.seat.votes()}
 		if c.role == RoleLeader {
 			ps = PeerStatus{
-				ID: p.id, Match: p.match, Next: p.next, Replicating: p.replicating,
+				ID: p.id, Voter: p.seat.votes(), CaughtUp: p.caughtUp, Match: p.match, Next: p.next, Replicating: p.replicating,
 				InflightBytes: p.windowBytes, InflightMessages: p.window.len(), Active: p.active,
 			}
 		}

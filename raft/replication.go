@@ -25,7 +25,8 @@ type leaderState struct {
 	// the round of the last regular one, beats how many of those there were.
 	round, beat  uint64
 	beats        uint64
-	sinceBeat    int // ticks
+	ticks        uint64 // of this leadership
+	sinceBeat    int    // ticks
 	reads        ring[pendingRead]
 	transfer     transferState
 	quota        ring[proposed]
@@ -83,6 +84,7 @@ func (c *Core) Propose(term Term, sizes []int) (first Index, err error) {
 
 // tickLeader sends heartbeats, checks the quorum and times transfers.
 func (c *Core) tickLeader() {
+	c.lead.ticks++
 	if c.elapsed >= c.o.ElectionTicks {
 		c.elapsed = 0
 		c.checkQuorum()
@@ -152,7 +154,7 @@ func (c *Core) ackable() Index {
 // stepAppend is AppendEntries (§5.3) with what late and duplicated messages
 // need: entries that are there already are never removed, and what is verified
 // is the prefix that this and earlier appends of the term speak of, not the log.
-func (c *Core) stepAppend(m *Message) error {
+func (c *Core) stepAppend(m *Message, configs []ConfigEntry) error {
 	if err := c.heardLeader(m); err != nil {
 		return err
 	}
@@ -177,6 +179,11 @@ func (c *Core) stepAppend(m *Message) error {
 			c.truncateFrom(from)
 		}
 		c.stage(Entries{Lo: from, Hi: m.Hi, Term: m.EntryTerm, Kind: KindData})
+		for _, e := range configs {
+			if e.Index >= from {
+				c.adopt(ConfigEntry{Index: e.Index, Config: e.Config.Clone()})
+			}
+		}
 	}
 	c.follow.verified = max(c.follow.verified, m.Hi-1)
 	c.follow.accepted, c.follow.context = true, m.Context
@@ -225,6 +232,7 @@ func (c *Core) truncateFrom(i Index) {
 		w.through = min(w.through, i-1)
 	}
 	c.truncate = i
+	c.dropConfigs(i)
 }
 
 // commitTo moves the commit index up to i.
@@ -238,6 +246,9 @@ func (c *Core) commitTo(i Index) {
 	c.commit = i
 	c.follow.verified = max(c.follow.verified, i)
 	c.settleOwn()
+	if len(c.configs) > 1 {
+		c.settleConfigs()
+	}
 	if c.role != RoleLeader {
 		return
 	}
@@ -247,15 +258,37 @@ func (c *Core) commitTo(i Index) {
 	c.confirmReads()
 }
 
+func (p *progress) matched() uint64  { return uint64(p.match) }
+func (p *progress) answered() uint64 { return p.round }
+
+// reached returns what a majority has reached, in the joint state of each set of
+// voters. self is this replica's own share, if it votes.
+func (c *Core) reached(self uint64, share func(*progress) uint64) uint64 {
+	r := c.reachedBy(self, share, false)
+	if c.joint {
+		r = min(r, c.reachedBy(self, share, true))
+	}
+	return r
+}
+
+func (c *Core) reachedBy(self uint64, share func(*progress) uint64, outgoing bool) uint64 {
+	c.scratch = c.scratch[:0]
+	if c.seat.in && !outgoing || c.seat.out && outgoing {
+		c.scratch = append(c.scratch, self)
+	}
+	for i := range c.peers {
+		if p := &c.peers[i]; p.seat.in && !outgoing || p.seat.out && outgoing {
+			c.scratch = append(c.scratch, share(p))
+		}
+	}
+	return quorum.Reached(c.scratch)
+}
+
 // maybeCommit commits what a majority has on disk, if the last such entry is of
 // this leader's own term: an older one can still be replaced (§5.4.2, figure 8).
 // The leader's own share is what is durable here, not what it wrote (D4).
 func (c *Core) maybeCommit() {
-	c.scratch = append(c.scratch[:0], uint64(c.view.durable))
-	for i := range c.peers {
-		c.scratch = append(c.scratch, uint64(c.peers[i].match))
-	}
-	if i := Index(quorum.Reached(c.scratch)); i > c.commit && i >= c.lead.noop {
+	if i := Index(c.reached(uint64(c.view.durable), (*progress).matched)); i > c.commit && i >= c.lead.noop {
 		if t, ok := c.view.term(i); !ok || t != c.hard.Term {
 			invariants.Assertf(false, "entry %d behind the no-op %d of term %d has term %d", i, c.lead.noop, c.hard.Term, t)
 		}

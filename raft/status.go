@@ -49,9 +49,14 @@ type Status struct {
 	LastTerm Term
 	// UncommittedBytes counts the own proposals that are not committed.
 	UncommittedBytes int
+	// Config is the configuration in force, valid until the next input; ConfigIndex
+	// is its entry, 0 for the one with which the group was made. It is committed if
+	// ConfigIndex <= Commit.
+	Config      Config
+	ConfigIndex Index
 	// Faulted is why the replica is out of service, or nil.
 	Faulted error
-	// Peers are the other voters in ascending order; what is known of their logs is
+	// Peers are the other members in ascending order; what is known of their logs is
 	// filled in on a leader only. Valid until the next call of Status.
 	Peers []PeerStatus
 }
@@ -59,6 +64,11 @@ type Status struct {
 // PeerStatus is what a leader knows of another replica.
 type PeerStatus struct {
 	ID ReplicaID
+	// Voter is set for voters, old or new; the others are learners.
+	Voter bool
+	// CaughtUp is set on a leader for a replica that keeps pace with the log: a
+	// learner may become a voter.
+	CaughtUp bool
 	// Match is the end of the prefix that is known to be durable there.
 	Match Index
 	// Next is the index of the next entry to send.

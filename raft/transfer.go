@@ -14,7 +14,8 @@ type transferState struct {
 // at most, proposals are refused with ErrTransferring. Then this replica serves
 // on if the other did not take over.
 //
-// Errors: *NotLeaderError, ErrUnknownPeer when there is no such voter,
+// Errors: *NotLeaderError, ErrUnknownPeer when there is no such voter (a learner
+// or a voter on its way out can't take over),
 // ErrTransferring while another transfer runs, ErrFaulted. A transfer to the
 // leader itself is done at once.
 func (c *Core) Transfer(to ReplicaID) error {
@@ -33,7 +34,7 @@ func (c *Core) Transfer(to ReplicaID) error {
 		t.to = c.closest(0)
 	}
 	p := c.peer(t.to)
-	if p == nil {
+	if p == nil || !p.seat.in {
 		return ErrUnknownPeer
 	}
 	c.lead.transfer = t
@@ -48,7 +49,7 @@ func (c *Core) closest(but ReplicaID) ReplicaID {
 	var best *progress
 	for i := range c.peers {
 		p := &c.peers[i]
-		if p.id == but {
+		if p.id == but || !p.seat.in {
 			continue
 		}
 		if best == nil || p.active && !best.active || p.active == best.active && p.match > best.match {
@@ -93,7 +94,7 @@ func (c *Core) tickTransfer(heartbeat bool) {
 // stepTimeoutNow campaigns at once on the leader's behalf, without a pre-vote:
 // the leader wants to be deposed.
 func (c *Core) stepTimeoutNow(m *Message) error {
-	if c.role != RoleFollower || c.leader != 0 && c.leader != m.From {
+	if c.role != RoleFollower || c.leader != 0 && c.leader != m.From || !c.mayLead() {
 		return ErrStale
 	}
 	c.campaign(true)

@@ -63,6 +63,19 @@ func Count(yes, no, n int) Result {
 	}
 }
 
+// Both returns how a poll stands that both of two sets of voters must win: the
+// joint state of a change of voters (§6 of the Raft paper).
+func Both(a, b Result) Result {
+	switch {
+	case a == Lost || b == Lost:
+		return Lost
+	case a == Won && b == Won:
+		return Won
+	default:
+		return Pending
+	}
+}
+
 // Describe draws, for golden files and logs, how far each voter has got and
 // which value a majority has reached. ids and acked are parallel; it changes
 // neither.

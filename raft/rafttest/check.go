@@ -112,21 +112,28 @@ func (k *Checker) committed(n *Node, to raft.Index) {
 		}
 		k.log = append(k.log, e)
 	}
-	if int(to) == len(k.log) {
+	if int(to) == len(k.log) && !k.c.o.Unchecked {
 		k.durable(n, to)
 	}
 }
 
-// durable: a majority has the committed prefix on disk.
+// durable: a majority has the committed prefix on disk, in the joint state one of
+// each set of voters. The leader commits before anyone else learns of it.
 func (k *Checker) durable(n *Node, to raft.Index) {
-	have := 0
-	for _, o := range k.c.Nodes {
-		if len(o.disk.log) >= int(to) && o.disk.log[to-1] == k.log[to-1] {
-			have++
-		}
+	s := n.Core.Status()
+	if s.Role != raft.RoleLeader {
+		return
 	}
-	if have < quorum.Size(len(k.c.Nodes)) {
-		k.failf("node %d commits %d, which is durable on %d nodes of %d", n.ID, to, have, len(k.c.Nodes))
+	for _, voters := range [][]raft.ReplicaID{s.Config.Voters, s.Config.Outgoing} {
+		have := 0
+		for _, id := range voters {
+			if o := k.c.Node(id); len(o.disk.log) >= int(to) && o.disk.log[to-1] == k.log[to-1] {
+				have++
+			}
+		}
+		if len(voters) > 0 && have < quorum.Size(len(voters)) {
+			k.failf("node %d commits %d, which is durable on %d of the voters %d", n.ID, to, have, voters)
+		}
 	}
 }
 
@@ -166,7 +173,7 @@ func (n *Node) lastOnDisk() (e raft.EntryID) {
 func (k *Checker) acknowledged(n *Node, m *raft.Message) {
 	k.promised[n.ID] = max(k.promised[n.ID], m.Term)
 	l := k.c.Node(m.To)
-	if l.Core == nil {
+	if l == nil || l.Core == nil {
 		return
 	}
 	if s := l.Core.Status(); s.Role != raft.RoleLeader || s.Term != m.Term {

@@ -11,8 +11,9 @@ import (
 
 // Options shape a Cluster.
 type Options struct {
-	// Nodes is the number of replicas, with ids from 1.
-	Nodes int
+	// Nodes is the number of replicas, with ids from 1; the first Voters of them, by
+	// default all, make the group, the others wait to be added to it.
+	Nodes, Voters int
 	// Raft are the cores' options; id, voters and seed are filled in.
 	Raft raft.Options
 	// Seed makes the nodes' seeds.
@@ -55,10 +56,14 @@ type Cluster struct {
 func New(o Options) *Cluster {
 	c := &Cluster{o: o, links: make(map[link]bool)}
 	c.check = newChecker(c)
-	for i := range o.Nodes {
-		c.voters = append(c.voters, raft.ReplicaID(i+1))
+	if o.Voters == 0 {
+		o.Voters = o.Nodes
 	}
-	for _, id := range c.voters {
+	for i := range o.Nodes {
+		id := raft.ReplicaID(i + 1)
+		if i < o.Voters {
+			c.voters = append(c.voters, id)
+		}
 		n := &Node{ID: id, AutoDisk: true, Seed: o.Seed*1000 + uint64(id), c: c}
 		c.Nodes = append(c.Nodes, n)
 		if o.Prepare != nil {
@@ -84,8 +89,13 @@ func (n *Node) Fill(term raft.Term, terms ...raft.Term) {
 	n.disk.hard = raft.HardState{Term: term}
 }
 
-// Node returns the node with an id.
-func (c *Cluster) Node(id raft.ReplicaID) *Node { return c.Nodes[id-1] }
+// Node returns the node with an id, nil if there is none.
+func (c *Cluster) Node(id raft.ReplicaID) *Node {
+	if id == 0 || id > raft.ReplicaID(len(c.Nodes)) {
+		return nil
+	}
+	return c.Nodes[id-1]
+}
 
 // Err returns the first thing that went wrong: a violated invariant or a breach
 // of the driver's contract.
@@ -201,6 +211,14 @@ func (c *Cluster) Transfer(id, to raft.ReplicaID) (err error) {
 	return err
 }
 
+// ProposeConfig asks a node to change the configuration that it knows.
+func (c *Cluster) ProposeConfig(id raft.ReplicaID, voters, learners []raft.ReplicaID) (i raft.Index, err error) {
+	n := c.Node(id)
+	err = errors.New("rafttest: the node is down")
+	n.do(func() { i, err = n.Core.ProposeConfig(n.Core.Status().ConfigIndex, voters, learners) })
+	return i, err
+}
+
 // Sent tells node id what became of a message to to.
 func (c *Cluster) Sent(id, to raft.ReplicaID, ok bool) {
 	n := c.Node(id)
@@ -279,8 +297,8 @@ func (c *Cluster) TickAll() {
 	c.Stabilize()
 }
 
-// WaitLeader ticks until there is a serving leader whom everyone up follows, or
-// ticks are over, and returns it.
+// WaitLeader ticks until there is a serving leader whom all members that are up
+// follow, or ticks are over, and returns it.
 func (c *Cluster) WaitLeader(ticks int) raft.ReplicaID {
 	for range ticks {
 		if id := c.Leader(); id != 0 && c.Node(id).Core.Status().Serving && c.followed(id) {
@@ -292,8 +310,9 @@ func (c *Cluster) WaitLeader(ticks int) raft.ReplicaID {
 }
 
 func (c *Cluster) followed(id raft.ReplicaID) bool {
+	config := c.Node(id).Core.Status().Config
 	for _, n := range c.Nodes {
-		if n.Core != nil && n.Core.Status().Leader != id {
+		if n.Core != nil && n.Core.Status().Leader != id && config.Contains(n.ID) {
 			return false
 		}
 	}

@@ -38,6 +38,13 @@ func (e *Env) inputs() map[string]func(*args) error {
 		"transfer": func(a *args) error {
 			return errors.Join(e.c.Transfer(a.node().ID, raft.ReplicaID(a.num("to", 0))), a.err)
 		},
+		"config": func(a *args) error {
+			i, err := e.c.ProposeConfig(a.node().ID, a.ids("voters"), a.ids("learners"))
+			if err == nil {
+				fmt.Fprintf(&e.out, "configuration %d\n", i)
+			}
+			return errors.Join(a.err, err)
+		},
 		"sent": func(a *args) error {
 			n, to := a.node(), raft.ReplicaID(a.num("to", 0))
 			ok := slices.ContainsFunc(a.d.CmdArgs, func(c datadriven.CmdArg) bool { return c.Key == "ok" && c.Vals[0] == "true" })

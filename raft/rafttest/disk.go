@@ -16,10 +16,30 @@ type Entry struct {
 
 // String returns the entry for traces.
 func (e Entry) String() string {
-	if e.Kind == raft.KindNoOp {
+	switch e.Kind {
+	case raft.KindNoOp:
 		return fmt.Sprintf("%d:no-op", e.Term)
+	case raft.KindConfig:
+		c, err := raft.DecodeConfig([]byte(e.Data))
+		if err != nil {
+			return fmt.Sprintf("%d:%v", e.Term, err)
+		}
+		return fmt.Sprintf("%d:%v", e.Term, c)
 	}
 	return fmt.Sprintf("%d:%q", e.Term, e.Data)
+}
+
+// configsOf returns the configurations in entries, of which the first has index lo.
+func configsOf(lo raft.Index, entries []Entry) (configs []raft.ConfigEntry) {
+	for i, e := range entries {
+		if e.Kind != raft.KindConfig {
+			continue
+		}
+		if c, err := raft.DecodeConfig([]byte(e.Data)); err == nil {
+			configs = append(configs, raft.ConfigEntry{Index: lo + raft.Index(i), Config: c})
+		}
+	}
+	return configs
 }
 
 // write is the disk work of one Ready.
@@ -125,7 +145,7 @@ func (d *disk) commit() (c raft.Index) {
 
 // state describes the log for raft.New.
 func (d *disk) state(commit raft.Index) raft.LogState {
-	s := raft.LogState{Last: raft.Index(len(d.log)), Commit: commit}
+	s := raft.LogState{Last: raft.Index(len(d.log)), Commit: commit, Configs: configsOf(1, d.log)}
 	for i, e := range d.log {
 		if i == 0 || d.log[i-1].Term != e.Term {
 			s.Terms = append(s.Terms, raft.TermStart{Term: e.Term, First: raft.Index(i + 1)})

@@ -130,6 +130,23 @@ func (a *args) node() *Node {
 	return a.e.c.Nodes[0]
 }
 
+// ids returns the replicas of a list argument such as voters=(1,2,3).
+func (a *args) ids(key string) (ids []raft.ReplicaID) {
+	for _, arg := range a.d.CmdArgs {
+		if arg.Key != key {
+			continue
+		}
+		for _, v := range arg.Vals {
+			id, err := strconv.Atoi(v)
+			if err != nil {
+				a.err = err
+			}
+			ids = append(ids, raft.ReplicaID(id))
+		}
+	}
+	return ids
+}
+
 func (e *Env) cluster(d *datadriven.TestData) error {
 	a := &args{d: d, e: e}
 	logs, err := parseDisks(d.Input)
@@ -141,7 +158,7 @@ func (e *Env) cluster(d *datadriven.TestData) error {
 		manual = manual || arg.Key == "disk" && len(arg.Vals) == 1 && arg.Vals[0] == "manual"
 	}
 	o := Options{
-		Nodes: a.num("nodes", 3), Seed: uint64(a.num("seed", 1)), Trace: &e.out,
+		Nodes: a.num("nodes", 3), Voters: a.num("voters", 0), Seed: uint64(a.num("seed", 1)), Trace: &e.out,
 		Raft: raft.Options{
 			ElectionTicks: a.num("election", 10), HeartbeatTicks: a.num("heartbeat", 2),
 			MaxMessageBytes: a.num("message-bytes", 1000), MaxInflightMessages: a.num("inflight", 4),

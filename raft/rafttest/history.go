@@ -15,6 +15,9 @@ type Chooser func(n int) int
 // worth something.
 type Report struct {
 	Nodes, Steps, Elections, Committed, Lost, Crashes, Reads int
+	// Configs counts configurations that were proposed, Joint those of them with
+	// other voters.
+	Configs, Joint int
 }
 
 // history is one run. Its weights are drawn at the start: a few strong faults
@@ -56,10 +59,11 @@ func RunHistory(pick Chooser, steps int, trace io.Writer) (Report, error) {
 func (h *history) draw(trace io.Writer) {
 	pick := h.pick
 	one := func(v ...int) int { return v[pick(len(v))] }
-	h.report.Nodes = one(3, 3, 3, 5, 1, 2)
+	h.report.Nodes = one(3, 3, 3, 5, 1, 2, 4, 6)
+	voters := min(h.report.Nodes, one(9, 9, 3, 1))
 	h.dup, h.drop, h.fifo = one(0, 20, 3), one(0, 0, 50, 8), pick(2) == 0
 	h.c = New(Options{
-		Nodes: h.report.Nodes, Seed: uint64(pick(1 << 16)), Trace: trace,
+		Nodes: h.report.Nodes, Voters: voters, Seed: uint64(pick(1 << 16)), Trace: trace,
 		Raft: raft.Options{
 			ElectionTicks: one(4, 8), HeartbeatTicks: one(1, 2), MaxMessageBytes: one(1, 8, 1000),
 			MaxInflightMessages: one(1, 2, 4), MaxInflightBytes: one(4, 1000), MaxUncommittedBytes: one(20, 1000),
@@ -88,6 +92,7 @@ func (h *history) draw(trace io.Writer) {
 		{one(0, 0, 1), (*history).fault},
 		{one(0, 1), (*history).powerLoss},
 		{one(0, 1, 3), (*history).usurp},
+		{one(0, 0, 2, 8), (*history).reconfigure},
 	}
 	h.ops[15].weight = min(h.ops[15].weight, h.ops[5].weight)
 	for _, o := range h.ops {
@@ -218,6 +223,33 @@ func (h *history) sent() {
 	h.c.Sent(h.leading().ID, h.any().ID, h.pick(2) == 0)
 }
 
+// reconfigure proposes some other configuration: learners first, so that they
+// have a chance to become voters.
+func (h *history) reconfigure() {
+	n := h.leading()
+	if n.Core == nil {
+		return
+	}
+	now := n.Core.Status().Config
+	var voters, learners []raft.ReplicaID
+	for _, o := range h.c.Nodes {
+		votes, learns := now.Votes(o.ID), now.Contains(o.ID) && !now.Votes(o.ID)
+		switch x := h.pick(8); {
+		case x < 5 && votes, x < 3 && learns:
+			voters = append(voters, o.ID)
+		case x < 6 && learns, x < 4 && !votes && !learns, x == 5:
+			learners = append(learners, o.ID)
+		}
+	}
+	h.c.tracef("configure %d: voters %d, learners %d\n", n.ID, voters, learners)
+	if i, err := h.c.ProposeConfig(n.ID, voters, learners); err == nil && n.Core != nil && i == n.Core.Status().ConfigIndex {
+		h.report.Configs++
+		if n.Core.Status().Config.Joint() {
+			h.report.Joint++
+		}
+	}
+}
+
 // usurp makes a change of leaders likely while entries of the old one are half
 // replicated: the others miss their leader, and one of them is given a run.
 func (h *history) usurp() {
@@ -271,7 +303,7 @@ func (h *history) converge() {
 	}
 	h.c.Stabilize()
 	if h.c.WaitLeader(2000) == 0 {
-		h.c.failf("no leader whom all follow, long after all faults ended")
+		h.c.failf("no leader whom all follow, long after all faults ended: %v", h.c.Nodes)
 		return
 	}
 	const ticksMax = 500
@@ -290,7 +322,18 @@ func (h *history) converge() {
 }
 
 func (h *history) equal() bool {
+	lead := h.c.Leader()
+	if lead == 0 {
+		return false
+	}
+	config := h.c.Node(lead).Core.Status().Config
+	if config.Joint() {
+		return false
+	}
 	for _, n := range h.c.Nodes {
+		if !config.Contains(n.ID) {
+			continue
+		}
 		if len(n.Log) != len(h.c.Committed()) || int(n.Commit) != len(n.Log) {
 			return false
 		}

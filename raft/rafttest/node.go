@@ -61,7 +61,10 @@ func (n *Node) StartForgetful() { n.boot(0) }
 
 func (n *Node) boot(commit raft.Index) {
 	o := n.c.o.Raft
-	o.ID, o.Voters, o.Seed = n.ID, n.c.voters, n.Seed+uint64(n.Lives)
+	o.ID, o.Seed = n.ID, n.Seed+uint64(n.Lives)
+	if slices.Contains(n.c.voters, n.ID) {
+		o.Voters = n.c.voters
+	}
 	if n.c.o.PerNode != nil {
 		n.c.o.PerNode(&o)
 	}
@@ -168,7 +171,7 @@ func (n *Node) carryOut(r *raft.Ready) {
 		n.Log = n.Log[:r.Truncate-1]
 	}
 	if r.Append.Lo < r.Append.Hi {
-		w.entries = n.entries(&r.Append)
+		w.entries = n.entries(r)
 		n.c.check.appended(n, r.Append.Lo, w.entries)
 		n.Log = append(n.Log, w.entries...)
 	}
@@ -205,7 +208,8 @@ func (n *Node) carryOut(r *raft.Ready) {
 // entries returns the bytes that belong to a range to append, from where a
 // driver takes them: nowhere for a no-op, else the stepped message or the
 // proposals.
-func (n *Node) entries(e *raft.Entries) []Entry {
+func (n *Node) entries(r *raft.Ready) []Entry {
+	e := &r.Append
 	count := int(e.Hi - e.Lo)
 	switch {
 	case e.Lo != raft.Index(len(n.Log))+1:
@@ -213,6 +217,8 @@ func (n *Node) entries(e *raft.Entries) []Entry {
 		return nil
 	case e.Kind == raft.KindNoOp:
 		return []Entry{{Term: e.Term, Kind: raft.KindNoOp}}
+	case e.Kind == raft.KindConfig:
+		return []Entry{{Term: e.Term, Kind: raft.KindConfig, Data: string(r.Config.AppendTo(nil))}}
 	case n.took != nil:
 		if e.Lo < n.lo || int(e.Hi-n.lo) > len(n.took) {
 			n.c.failf("node %d is told to append [%d, %d) of a message with %d entries from %d", n.ID, e.Lo, e.Hi, len(n.took), n.lo)
@@ -236,7 +242,7 @@ func (n *Node) entries(e *raft.Entries) []Entry {
 func (n *Node) Step(e Envelope) (err error) {
 	n.do(func() {
 		n.took, n.lo = e.Entries, e.Lo
-		err = n.Core.Step(&e.Message)
+		err = n.Core.Step(&e.Message, configsOf(e.Lo, e.Entries)...)
 	})
 	n.took = nil
 	return err
@@ -251,6 +257,9 @@ func (n *Node) String() string {
 	line := fmt.Sprintf("%d: %v term=%d vote=%d leader=%d last=%d/%d durable=%d commit=%d", n.ID, s.Role, s.Term, s.Vote, s.Leader, s.LastTerm, s.Last, s.Durable, s.Commit)
 	if s.Serving {
 		line += " serving"
+	}
+	if s.Config.Joint() || len(s.Config.Learners) > 0 || s.ConfigIndex > 0 {
+		line += fmt.Sprintf(" config %d: %v", s.ConfigIndex, s.Config)
 	}
 	if s.Transferring != 0 {
 		line += fmt.Sprintf(" transferring to %d", s.Transferring)

@@ -29,6 +29,9 @@ func (c *Cluster) traceReady(n *Node, r *raft.Ready) {
 		}
 		if r.Append.Lo < r.Append.Hi {
 			parts = append(parts, fmt.Sprintf("append [%d,%d) of %d %v", r.Append.Lo, r.Append.Hi, r.Append.Term, r.Append.Kind))
+			if r.Append.Kind == raft.KindConfig {
+				parts = append(parts, r.Config.String())
+			}
 		}
 		c.tracef("  %d write %d: %s\n", n.ID, r.N, strings.Join(parts, ", "))
 	}
