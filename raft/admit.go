@@ -22,7 +22,7 @@ func (c *Core) admit(m *Message, configs []ConfigEntry) error {
 		return ErrWrongGroup
 	case m.From == 0 || m.From == c.o.ID || m.Type.reply() && c.peer(m.From) == nil:
 		return ErrUnknownPeer
-	case c.role != RoleLeader && c.staged.Lo < c.staged.Hi:
+	case c.role != RoleLeader && (c.staged.Lo < c.staged.Hi || c.installing == installDue):
 		return ErrReadyFirst
 	}
 	what := m.fault()
@@ -52,6 +52,10 @@ func (m *Message) fault() string {
 		}
 	case MsgAppend:
 		return m.appendFault()
+	case MsgJump:
+		if m.Index == 0 || m.LogTerm == 0 || m.Commit < m.Index {
+			return "it begins its log nowhere, or where nothing is committed"
+		}
 	case MsgAppendReply:
 		return m.replyFault()
 	case MsgHeartbeatReply:
@@ -69,6 +73,7 @@ func (m *Message) fault() string {
 func configsFault(m *Message, configs []ConfigEntry) string {
 	for i, e := range configs {
 		switch {
+		case m.Type == MsgJump && i == 0 && e.Index <= m.Index && e.Config.Validate() == nil:
 		case m.Type != MsgAppend || e.Index < m.Lo || e.Index >= m.Hi || i > 0 && e.Index <= configs[i-1].Index:
 			return "a configuration stands in none of its entries"
 		case len(e.Config.Voters) == 0 || e.Config.Validate() != nil:

@@ -115,6 +115,7 @@ func (c *Core) adopt(e ConfigEntry) {
 		invariants.Assertf(false, "configuration of entry %d after that of %d in a log up to %d", e.Index, last.Index, c.view.last)
 	}
 	c.configs = append(c.configs, e)
+	c.quiet = false
 	c.seatAll()
 }
 
@@ -223,9 +224,5 @@ func (c *Core) retire() {
 	if c.role != RoleLeader || c.seat.votes() || now.Index > c.commit {
 		return
 	}
-	if to := c.closest(0); to != 0 {
-		c.sendAppends(c.peer(to)) // what it has not got yet goes first
-		c.send(to, Message{Type: MsgTimeoutNow})
-	}
-	c.becomeFollower(c.hard.Term, 0)
+	c.yield()
 }

@@ -24,6 +24,7 @@ func (c *Core) check() {
 		invariants.Assertf(e.Index <= l.last && (i == 0 || e.Index > max(c.commit, c.configs[i-1].Index)), "configuration %d of entry %d, commit %d, last %d", i, e.Index, c.commit, l.last)
 	}
 	invariants.Assertf(len(c.configs) > 0 && c.seat == seatOf(&c.config().Config, c.o.ID) && c.joint == c.config().Config.Joint(), "seat %v in %v", c.seat, c.configs)
+	invariants.Assertf(!c.quiet || c.role == RoleLeader && c.settled() || c.role == RoleFollower && c.leader != 0 && c.commit == l.last, "a %v is quiet, commit %d, last %d", c.role, c.commit, l.last)
 	invariants.Assertf(c.hardDurable.Term <= c.hard.Term, "durable term %d is ahead of %d", c.hardDurable.Term, c.hard.Term)
 	invariants.Assertf(c.hardDurable.Term < c.hard.Term || c.hardDurable.Vote == 0 || c.hardDurable.Vote == c.hard.Vote, "vote changes from %d to %d in term %d", c.hardDurable.Vote, c.hard.Vote, c.hard.Term)
 	for i := range c.writes.len() {

@@ -10,7 +10,7 @@ import (
 //	offset  size  field
 //	0       1     version, 1
 //	1       1     type
-//	2       1     flags: 1 reject, 2 transfer
+//	2       1     flags: 1 reject, 2 transfer, 4 quiet
 //	3       20    group
 //	23      2     bit i set: field i of the list below follows
 //	25      ...   the fields that are not 0, in order, as uvarints
@@ -25,6 +25,7 @@ const (
 
 	flagReject   = 1 << 0
 	flagTransfer = 1 << 1
+	flagQuiet    = 1 << 2
 )
 
 // MaxMessageSize bounds the encoded size of a Message, in bytes, without the
@@ -50,6 +51,9 @@ func (m *Message) AppendTo(dst []byte) []byte {
 	}
 	if m.Transfer {
 		flags |= flagTransfer
+	}
+	if m.Quiet {
+		flags |= flagQuiet
 	}
 	dst = append(dst, messageVersion, byte(m.Type), flags)
 	dst = append(dst, m.Group[:]...)
@@ -87,7 +91,7 @@ func (m *Message) Decode(src []byte) (n int, err error) {
 	if t := MessageType(src[1]); t == 0 || t >= messageTypeEnd {
 		return 0, &DecodeError{fmt.Sprintf("type %d is unknown", src[1])}
 	}
-	if src[2]&^(flagReject|flagTransfer) != 0 {
+	if src[2]&^(flagReject|flagTransfer|flagQuiet) != 0 {
 		return 0, &DecodeError{fmt.Sprintf("flags %#x are unknown", src[2])}
 	}
 	present := binary.LittleEndian.Uint16(src[messageHeaderSize-2:])
@@ -111,6 +115,7 @@ func (m *Message) Decode(src []byte) (n int, err error) {
 		n += size
 	}
 	m.Type, m.Reject, m.Transfer = MessageType(src[1]), src[2]&flagReject != 0, src[2]&flagTransfer != 0
+	m.Quiet = src[2]&flagQuiet != 0
 	copy(m.Group[:], src[3:])
 	m.From, m.To, m.Term = ReplicaID(fields[0]), ReplicaID(fields[1]), Term(fields[2])
 	m.Index, m.LogTerm, m.Commit = Index(fields[3]), Term(fields[4]), Index(fields[5])

@@ -60,6 +60,14 @@ type Options struct {
 	// always comes first; below 0 from behind the range. Later timeouts are drawn
 	// as if it were 0, so it never stands in the way of an election.
 	Priority int
+	// Lease, if not 0, lets a leader answer reads without asking for as long after a
+	// heartbeat that a majority has answered, in the unit of SetClock. It must be less
+	// than ElectionTicks ticks by the fastest clock of any replica, all of which need
+	// the option: voters that have just started wait an election timeout with it.
+	Lease uint64
+	// Quiesce lets groups in which nothing happens be quiet; see Core.Quiet for what
+	// the driver owes then.
+	Quiesce bool
 }
 
 // Log answers from memory what the core asks about the bytes of the log that it
@@ -83,6 +91,11 @@ type LogState struct {
 	// Configs are the configurations in the log, ascending: the one in force at Prev
 	// if that isn't Options.Voters, then those of the entries.
 	Configs []ConfigEntry
+	// Promised, if not zero, is the end of a log that was durable here, of which
+	// what is behind Last is lost; of its term no more need be known than an upper
+	// bound. Until the log is as up-to-date again the replica doesn't campaign and
+	// votes only for candidates that are.
+	Promised EntryID
 	// WriteTerm is the highest leader term under which any of it was written, at
 	// least the last entry's: the log may be ahead of the hard state. 0: unknown.
 	WriteTerm Term
@@ -148,6 +161,7 @@ func (s *LogState) validate() error {
 	check((len(s.Terms) == 0) == (s.Last == s.Prev.Index), "raft: log state: %d term starts for the entries after %d to %d", len(s.Terms), s.Prev.Index, s.Last)
 	check(s.Commit == 0 || s.Commit >= s.Prev.Index && s.Commit <= s.Last,
 		"raft: log state: commit index %d is outside [%d, %d]: the log has lost committed entries", s.Commit, s.Prev.Index, s.Last)
+	check((s.Promised.Index == 0) == (s.Promised.Term == 0), "raft: log state: promised is %v; index and term are both 0 or neither", s.Promised)
 	for i, e := range s.Configs {
 		check(e.Index <= s.Last && (i == 0 || e.Index > max(s.Prev.Index, s.Configs[i-1].Index)),
 			"raft: log state: configuration of entry %d, of which the log has (%d, %d]", e.Index, s.Prev.Index, s.Last)

@@ -20,7 +20,7 @@
 // For each Ready, in this order:
 //
 //  1. Hand the disk work, if N is not 0, to the disk: Hard to the journal; then
-//     Truncate and Append, in this order, to the log. The log must show them at once
+//     Install, Truncate and Append, in this order, to the log. The log must show them at once
 //     to the core's Fit and to whoever attaches bytes to messages; that they are on
 //     disk is told later. The entries of Append are the leader's no-op (KindNoOp), or
 //     the proposals handed to Propose, or those of the message just stepped.
@@ -55,6 +55,7 @@
 //	Heartbeat, …Reply        leadership, commit index, reads; the reply repeats what an
 //	                         AppendReply says, so that a lost one is made up for
 //	TimeoutNow               take over leadership
+//	Jump                     begin the log where the leader's begins (the paper's InstallSnapshot)
 //
 // # What is durable when
 //
@@ -83,12 +84,33 @@
 // message; followers learn them by the next append or heartbeat. A proposal that was
 // truncated is not lost yet: Lost comes when an entry is committed that excludes it.
 //
+// # Membership
+//
+// A configuration is an entry of the log and in force from the moment it is
+// appended (§6), also on followers, so the core keeps those that a truncation could
+// bring back. ProposeConfig changes it, one change at a time and only after an entry
+// of the leader's own term is committed; a change of voters goes through a joint
+// state, which the leader leaves by itself. New voters are learners that have caught
+// up. A leader that is no voter any more leads until that is committed and then lets
+// the closest voter campaign.
+//
+// # The start of the log
+//
+// Trim tells that retention has moved it. A follower that needs what is before the
+// leader's first entry gets a MsgJump, throws its log away and begins anew there;
+// there is no other snapshot. It never goes back behind its own commit index.
+//
+// # A disk that lies, hangs or forgets
+//
+// LogState.Promised says that the log lost what was durable: the replica abstains
+// from elections until it has it again. A leader whose write hangs for an election
+// timeout while others have it on disk hands over. Faulted ends everything.
+//
 // # Limits
 //
-// The voters are fixed when the core is made; the log may begin at a later index
-// than 1, but a follower that needs what is before it gets no help yet. Terms and
-// indexes end at 1<<62. At most 4,096 reads wait at once. The proposals of at most 256
-// of a replica's leaderships wait for their outcome.
+// Terms and indexes end at 1<<62. At most 4,096 reads wait at once. The proposals of
+// at most 256 of a replica's leaderships wait for their outcome. A configuration has
+// at most 32 voters and 32 learners.
 //
 // The API may change before v1.
 package raft

@@ -37,7 +37,15 @@ func (c *Core) random(n int) int { return int(c.pcg.Uint64() % uint64(n)) }
 // sticky says that this replica has a leader that it hears, or leads with a
 // quorum that hears it, and so takes no part in elections: a replica that was
 // cut off must not depose a leader who serves everyone else (diss. §4.2.3).
-func (c *Core) sticky() bool { return c.leader != 0 && c.elapsed < c.o.ElectionTicks }
+//
+// With leases a replica that comes back must keep what it doesn't remember: it
+// may have answered a leader just before it stopped.
+func (c *Core) sticky() bool {
+	if c.o.Lease > 0 && c.cameBack && c.ticks < uint64(c.o.ElectionTicks) {
+		return true
+	}
+	return c.leader != 0 && c.elapsed < c.o.ElectionTicks
+}
 
 // Campaign starts an election as if the election timeout had passed: with a
 // pre-vote, which asks for a majority's consent before it disturbs the term. On
@@ -46,7 +54,8 @@ func (c *Core) Campaign() {
 	if c.fault != nil || c.role == RoleLeader {
 		return
 	}
-	if !c.mayLead() {
+	c.quiet = false
+	if !c.mayLead() || c.repairing() {
 		// It misses its leader all the same, and may be a voter by a configuration that
 		// it hasn't got: it must not refuse its vote for the leader's sake for ever.
 		c.becomeFollower(c.hard.Term, 0)
@@ -179,7 +188,7 @@ func (c *Core) stepPreVote(m *Message) error {
 	if c.sticky() {
 		return ErrSticky
 	}
-	grant := c.view.behind(EntryID{Term: m.LogTerm, Index: m.Index}) && (m.Term > c.hard.Term || c.mayVote(m.From))
+	grant := c.mayTrust(EntryID{Term: m.LogTerm, Index: m.Index}) && !c.stalled() && (m.Term > c.hard.Term || c.mayVote(m.From))
 	reply := Message{Type: MsgPreVoteReply, Context: m.Context, Reject: !grant}
 	if grant {
 		reply.Term = m.Term
@@ -196,7 +205,7 @@ func (c *Core) mayVote(id ReplicaID) bool {
 // stepVote answers a candidate of the current term. A grant leaves when it is
 // durable.
 func (c *Core) stepVote(m *Message) error {
-	if !c.mayVote(m.From) || !c.view.behind(EntryID{Term: m.LogTerm, Index: m.Index}) {
+	if !c.mayVote(m.From) || !c.mayTrust(EntryID{Term: m.LogTerm, Index: m.Index}) {
 		c.send(m.From, Message{Type: MsgVoteReply, Reject: true})
 		return nil
 	}

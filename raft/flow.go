@@ -49,10 +49,13 @@ func (c *Core) refused(p *progress, m *Message) {
 		}
 	}
 	i, sure := c.view.resolve(EntryID{Term: m.HintTerm, Index: m.HintIndex}, m.HintFirst)
+	jumped := p.jumping
 	p.probe(min(i+1, m.Index), sure)
-	if p.next <= c.view.prev.Index || m.HintIndex < c.view.prev.Index {
-		// What it lacks is no longer in this log. Ask again with the heartbeats.
-		p.next, p.sure, p.waiting, p.probeBeat = c.view.prev.Index+1, false, true, c.lead.beats
+	// What it lacks may be no longer in this log. Who refuses even a jump, which
+	// nobody does, is asked again at the pace of heartbeats.
+	p.jumping = m.HintIndex < c.view.prev.Index
+	if jumped && p.jumping {
+		p.waiting, p.probeBeat = true, c.lead.beats
 		return
 	}
 	c.sendDue = true
@@ -67,8 +70,10 @@ func (c *Core) heartbeatAnswered(p *progress, m *Message) {
 	}
 	if m.Context > p.round {
 		p.round = m.Context
+		c.renewLease()
 		c.confirmReads()
 	}
+	c.hushed(p, m)
 	if m.Context < c.lead.beat || p.beat == c.lead.beat {
 		return // late, or this heartbeat was dealt with
 	}
@@ -103,6 +108,10 @@ func (c *Core) heartbeatAnswered(p *progress, m *Message) {
 
 // sendAppends sends p what its window allows.
 func (c *Core) sendAppends(p *progress) {
+	if p.next <= c.view.prev.Index || p.jumping && p.next != c.view.prev.Index+1 {
+		p.probe(c.view.prev.Index+1, false)
+		p.jumping = true
+	}
 	if !p.replicating {
 		if !p.waiting {
 			c.sendProbe(p)
@@ -122,6 +131,10 @@ func (c *Core) sendAppends(p *progress) {
 // it is refused or lost, the next one starts there again.
 func (c *Core) sendProbe(p *progress) {
 	p.waiting, p.probeBeat = true, c.lead.beats
+	if p.jumping {
+		c.sendJump(p)
+		return
+	}
 	hi := p.next
 	if p.sure && p.next <= c.view.last {
 		hi, _ = c.fit(p.next, c.o.MaxMessageBytes)

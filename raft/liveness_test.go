@@ -91,8 +91,8 @@ func TestPowerLossElectsSoon(t *testing.T) {
 	}
 }
 
-// A follower that lacks what the leader's log no longer holds is asked again at
-// the pace of heartbeats, not in a loop, and nothing else suffers.
+// A follower that lacks what the leader's log no longer holds is told to begin
+// where that begins; if it refuses, at the pace of heartbeats, not in a loop.
 func TestFollowerBehindTheLogStart(t *testing.T) {
 	prev := raft.EntryID{Term: 2, Index: 10}
 	lead, err := raft.New(raft.Options{ID: 1, Voters: []raft.ReplicaID{1, 2, 3}, ElectionTicks: 10, HeartbeatTicks: 2}, flatLog{1},
@@ -123,14 +123,17 @@ func TestFollowerBehindTheLogStart(t *testing.T) {
 			HintIndex: 4, HintTerm: 1, HintFirst: 1, Context: ctx,
 		})
 	}
-	want(t, "appends at once after the refusal", len(refuse(1, raft.EntryID{Term: 2, Index: 12})), 0)
+	sent := refuse(1, raft.EntryID{Term: 2, Index: 12})
+	want(t, "answer to the refusal", fmt.Sprint(len(sent), sent[0].Type, sent[0].Index, sent[0].LogTerm), fmt.Sprint(1, raft.MsgJump, 10, 2))
+	sent = refuse(sent[0].Context, prev)
+	want(t, "messages at once after another one", len(sent), 0)
 	asked := 0
 	for beat := range 10 {
 		lead.Tick()
 		lead.Tick()
 		lead.Ready()
 		for _, m := range step(raft.Message{Type: raft.MsgHeartbeatReply, From: 2, Context: uint64(beat + 1)}) {
-			want(t, "probe", fmt.Sprint(m.Type, m.Index, m.LogTerm, m.Entries()), fmt.Sprint(raft.MsgAppend, 10, 2, 0))
+			want(t, "probe", fmt.Sprint(m.Type, m.Index, m.LogTerm, m.Entries()), fmt.Sprint(raft.MsgJump, 10, 2, 0))
 			asked++
 			want(t, "appends at once after its refusal", len(refuse(m.Context, prev)), 0)
 		}

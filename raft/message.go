@@ -95,6 +95,10 @@ const (
 	MsgHeartbeatReply
 	// MsgTimeoutNow asks the receiver to campaign at once, to take over leadership.
 	MsgTimeoutNow
+	// MsgJump tells a follower that needs what is not in the leader's log any more
+	// to begin its own after the entry Index, LogTerm. Commit, Context as in an
+	// append, and answered like one.
+	MsgJump
 
 	messageTypeEnd
 )
@@ -102,7 +106,7 @@ const (
 var messageTypeNames = [...]string{
 	MsgPreVote: "PreVote", MsgPreVoteReply: "PreVoteReply", MsgVote: "Vote", MsgVoteReply: "VoteReply",
 	MsgAppend: "Append", MsgAppendReply: "AppendReply", MsgHeartbeat: "Heartbeat", MsgHeartbeatReply: "HeartbeatReply",
-	MsgTimeoutNow: "TimeoutNow",
+	MsgTimeoutNow: "TimeoutNow", MsgJump: "Jump",
 }
 
 // reply says that the type answers another.
@@ -128,6 +132,9 @@ type Message struct {
 	// Transfer marks a vote that a leader asked for with MsgTimeoutNow: the voter
 	// need not wait until it misses its leader (dissertation §4.2.3).
 	Transfer bool
+	// Quiet in a MsgHeartbeat asks the follower to wait for no more of them, in the
+	// reply it agrees. See Core.Quiet.
+	Quiet bool
 
 	Group    GroupID
 	From, To ReplicaID
@@ -181,6 +188,8 @@ func (m Message) String() string {
 		if m.Entries() > 0 {
 			s += fmt.Sprintf(" entries=[%d,%d) of %d", m.Lo, m.Hi, m.EntryTerm)
 		}
+	case MsgJump:
+		s += fmt.Sprintf(" to=%d/%d commit=%d", m.LogTerm, m.Index, m.Commit)
 	case MsgAppendReply:
 		if m.Reject {
 			s += fmt.Sprintf(" prev=%d/%d hint=%d/%d first=%d", m.LogTerm, m.Index, m.HintTerm, m.HintIndex, m.HintFirst)
@@ -197,6 +206,9 @@ func (m Message) String() string {
 	}
 	if m.Transfer {
 		s += " transfer"
+	}
+	if m.Quiet {
+		s += " quiet"
 	}
 	if m.Reject {
 		s += " reject"

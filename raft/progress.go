@@ -22,6 +22,11 @@ type progress struct {
 	// waiting holds further appends back: a probe is out, or the transport said
 	// that it could not take one.
 	waiting bool
+	// jumping: it needs what this log doesn't hold any more and is told to begin its
+	// own where this one begins.
+	jumping bool
+	// quiet: it agreed to be quiet in the newest round.
+	quiet bool
 	// sure: the next probe will be accepted unless something was lost, so it
 	// carries entries; a guess doesn't.
 	sure bool
@@ -94,7 +99,7 @@ func (p *progress) replicate(next Index) {
 
 // restart sends from next on, as if nothing were on its way.
 func (p *progress) restart(next Index) {
-	p.waiting = false
+	p.waiting, p.jumping, p.quiet = false, false, false
 	p.next = max(next, p.match+1)
 	p.epoch = p.seq + 1
 	p.window.clear()

@@ -41,6 +41,17 @@ type Core struct {
 	joint   bool  // the configuration in force is
 	fault   error // set once; nothing happens after that
 
+	// promised is the end of a log that was durable here and is lost, zero if none is.
+	promised EntryID
+	// installing is the number of the write that replaces the log, until it is
+	// persisted; installDue before it has one. Meanwhile nothing is acknowledged.
+	installing uint64
+	jump       Jump
+	ticks      uint64 // of this life
+	clock      uint64 // see SetClock
+	quiet      bool   // see Quiet
+	cameBack   bool   // this is not its first life
+
 	// elapsed counts ticks since the leader was heard or a vote given; on a leader,
 	// since it last checked its quorum. timeout is when an election starts.
 	elapsed, timeout int
@@ -82,6 +93,7 @@ type write struct {
 	// truncation lowers it, so that the completion of a write whose entries were
 	// replaced says nothing about the new ones (docs/internals/raft.md, D1).
 	through Index
+	at      uint64 // ticks when it was handed out
 }
 
 // followerState is what a replica knows of itself relative to the leader of its
@@ -139,6 +151,8 @@ func New(o Options, log Log, hs HardState, ls LogState) (*Core, error) {
 	c.toldTo = c.commit
 	c.resetTimer()
 	c.told = c.now()
+	c.promised, c.cameBack = ls.Promised, hs.Term > 0
+	c.checkRepaired()
 	return c, nil
 }
 
@@ -179,10 +193,15 @@ func (c *Core) Tick() {
 	if c.fault != nil {
 		return
 	}
+	c.ticks++
+	if c.quiet {
+		return
+	}
 	c.elapsed++
+	c.yieldStalled()
 	if c.role == RoleLeader {
 		c.tickLeader()
-	} else if c.elapsed >= c.timeout && c.hardDurable == c.hard {
+	} else if c.elapsed >= c.timeout && c.hardDurable == c.hard && !c.stalled() {
 		// A vote that is not on disk yet must have its chance first: were a disk slower
 		// than the election timeout to start ever new elections, none would be won.
 		c.Campaign()
@@ -196,7 +215,7 @@ func (c *Core) Tick() {
 // should log. The core keeps no reference to m.
 //
 // configs are the configurations that stand in the entries of a MsgAppend, in
-// ascending order; the driver finds them in the bytes, since the kinds of entries
+// ascending order, or the one in force at the start of a MsgJump; the driver finds them in the bytes, since the kinds of entries
 // are not told in the message. Leaving one out breaks the group.
 func (c *Core) Step(m *Message, configs ...ConfigEntry) error {
 	if err := c.admit(m, configs); err != nil {
@@ -219,8 +238,13 @@ func (c *Core) step(m *Message, configs []ConfigEntry) error {
 		if m.Type == MsgVote && c.sticky() && !m.Transfer {
 			return ErrSticky
 		}
+		if m.Type.reply() && c.role == RoleFollower && c.sticky() {
+			// It answers what was asked before the leader was heard. Entering its term would
+			// end the stickiness that the leader's lease counts on.
+			return ErrSticky
+		}
 		leader := ReplicaID(0)
-		if m.Type == MsgAppend || m.Type == MsgHeartbeat || m.Type == MsgTimeoutNow {
+		if m.Type == MsgJump || m.Type == MsgAppend || m.Type == MsgHeartbeat || m.Type == MsgTimeoutNow {
 			leader = m.From
 		}
 		c.becomeFollower(m.Term, leader)
@@ -234,6 +258,8 @@ func (c *Core) step(m *Message, configs []ConfigEntry) error {
 		return c.stepVoteReply(m)
 	case MsgAppend:
 		return c.stepAppend(m, configs)
+	case MsgJump:
+		return c.stepJump(m, configs)
 	case MsgHeartbeat:
 		return c.stepHeartbeat(m)
 	case MsgAppendReply, MsgHeartbeatReply:
@@ -253,7 +279,7 @@ func (c *Core) stepStale(m *Message) error {
 		reply.Type = MsgPreVoteReply
 	case MsgVote:
 		reply.Type = MsgVoteReply
-	case MsgAppend, MsgHeartbeat:
+	case MsgAppend, MsgJump, MsgHeartbeat:
 		reply.Type, reply.Index, reply.LogTerm = MsgAppendReply, m.Index, m.LogTerm
 	default:
 		return ErrStale
@@ -264,6 +290,12 @@ func (c *Core) stepStale(m *Message) error {
 
 // send queues a message of the current term; the type's own fields are set.
 func (c *Core) send(to ReplicaID, m Message) {
+	switch m.Type {
+	case MsgTimeoutNow:
+		c.lead.handedOver = true
+	case MsgAppend, MsgJump:
+		c.quiet = false
+	}
 	if to == 0 || to == c.o.ID {
 		invariants.Assertf(false, "%v for replica %d", m.Type, to)
 	}
@@ -281,6 +313,7 @@ func (c *Core) becomeFollower(term Term, leader ReplicaID) {
 		invariants.Assertf(false, "term falls from %d to %d", c.hard.Term, term)
 	}
 	was := c.role
+	c.quiet = false
 	if was == RoleLeader {
 		c.loseLeadership()
 	}
@@ -302,7 +335,7 @@ func (c *Core) enterTerm(hs HardState) {
 		invariants.Assertf(false, "term %d follows %d", hs.Term, c.hard.Term)
 	}
 	c.hard, c.hardDirty = hs, true
-	c.leader = 0
+	c.leader, c.quiet = 0, false
 	c.follow = followerState{verified: c.commit}
 }
 
@@ -329,8 +362,9 @@ func (c *Core) becomeLeader() {
 // in the log: a successor may still commit it.
 func (c *Core) loseLeadership() {
 	c.dropReads()
-	c.lead = leaderState{reads: c.lead.reads, quota: c.lead.quota}
+	c.lead = leaderState{reads: c.lead.reads, quota: c.lead.quota, sentAt: c.lead.sentAt}
 	c.lead.reads.clear()
+	c.lead.sentAt.clear()
 	c.lead.quota.clear()
 	c.sendDue = false
 	for i := range c.peers {
@@ -354,4 +388,7 @@ func (c *Core) Faulted(err error) {
 	c.follow.grant, c.poll = 0, pollState{}
 	c.hardDirty, c.truncate, c.staged, c.stagedBy, c.stagedConfig = false, 0, Entries{}, nil, Config{}
 	c.msgs = c.msgs[:0]
+	if c.installing == installDue {
+		c.installing = 0
+	}
 }

@@ -13,6 +13,8 @@ type Ready struct {
 	SaveHard bool
 	// Truncate, if not 0, drops the entries from it on, before Append.
 	Truncate Index
+	// Install, if not nil, replaces the whole log, before Append.
+	Install *Jump
 	// Append is the range of entries to add at the end of the log; Config is what the
 	// one entry of KindConfig holds.
 	Append Entries
@@ -70,7 +72,7 @@ type RoleChange struct {
 
 // Pending says whether Ready has something to hand out.
 func (c *Core) Pending() bool {
-	return c.hardDirty || c.truncate != 0 || c.staged.Lo < c.staged.Hi || c.sendDue || len(c.msgs) > 0 ||
+	return c.hardDirty || c.truncate != 0 || c.installing == installDue || c.staged.Lo < c.staged.Hi || c.sendDue || len(c.msgs) > 0 ||
 		c.commit != c.toldTo || len(c.results) > 0 || len(c.lost) > 0 || c.joint && c.leaveDue() || c.now() != c.told
 }
 
@@ -91,10 +93,14 @@ func (c *Core) Ready() Ready {
 		Hard: c.hard, SaveHard: c.hardDirty, Truncate: c.truncate, Append: c.staged, Config: c.stagedConfig,
 		Send: c.msgs, Reads: c.results, Lost: c.lost,
 	}
-	if r.SaveHard || r.Append.Lo < r.Append.Hi { // a truncation comes with an append
+	install := c.installing == installDue
+	if r.SaveHard || install || r.Append.Lo < r.Append.Hi { // a truncation comes with an append
 		c.n++
 		r.N = c.n
-		c.writes.push(write{n: c.n, hard: c.hard, through: c.view.last})
+		c.writes.push(write{n: c.n, hard: c.hard, through: c.view.last, at: c.ticks})
+		if install {
+			r.Install, c.installing = &c.jump, c.n
+		}
 	}
 	if c.commit != c.toldTo {
 		r.Commit, c.toldTo = c.commit, c.commit
@@ -137,7 +143,11 @@ func (c *Core) Persisted(n uint64) {
 		w := c.writes.popFront()
 		c.hardDurable = w.hard
 		c.view.durable = max(c.view.durable, w.through)
+		if c.installing == w.n {
+			c.installing = 0
+		}
 	}
+	c.checkRepaired()
 	switch {
 	case c.role == RoleLeader:
 		c.maybeCommit()
@@ -158,6 +168,7 @@ func (c *Core) Status() Status {
 	s := Status{
 		ID: c.o.ID, Term: c.hard.Term, Vote: c.hard.Vote, Role: c.role, Leader: c.leader, Serving: c.serving(),
 		Transferring: c.lead.transfer.to, Commit: c.commit, Last: c.view.last, Durable: c.view.durable,
+		Quiet: c.quiet, Repairing: c.repairing(), Stalled: c.stalled(), First: c.view.prev.Index + 1,
 		Config: c.config().Config, ConfigIndex: c.config().Index,
 		LastTerm: c.view.lastTerm(), UncommittedBytes: c.lead.quotaInBytes, Faulted: c.fault,
 	}
@@ -167,7 +178,7 @@ func (c *Core) Status() Status {
 		ps := PeerStatus{ID: p.id, Voter: p.seat.votes()}
 		if c.role == RoleLeader {
 			ps = PeerStatus{
-				ID: p.id, Voter: p.seat.votes(), CaughtUp: p.caughtUp, Match: p.match, Next: p.next, Replicating: p.replicating,
+				ID: p.id, Voter: p.seat.votes(), CaughtUp: p.caughtUp, Jumping: p.jumping, Match: p.match, Next: p.next, Replicating: p.replicating,
 				InflightBytes: p.windowBytes, InflightMessages: p.window.len(), Active: p.active,
 			}
 		}

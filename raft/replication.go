@@ -31,6 +31,13 @@ type leaderState struct {
 	transfer     transferState
 	quota        ring[proposed]
 	quotaInBytes int // Invariant: the sum over quota
+
+	// The lease: rounds whose answers are waited for, and the newest answered one.
+	sentAt     ring[leaseRound]
+	leaseFrom  uint64
+	leased     bool
+	handedOver bool   // someone was asked to take over, in this term
+	hush       uint64 // the round in which the followers were asked to be quiet
 }
 
 // proposed is a proposal that is not committed.
@@ -76,6 +83,7 @@ func (c *Core) Propose(term Term, sizes []int) (first Index, err error) {
 	c.stagedBy = append(c.stagedBy, sizes...)
 	c.lead.quota.push(proposed{last: hi - 1, bytes: total})
 	c.lead.quotaInBytes += total
+	c.quiet = false
 	c.claim(first, hi)
 	c.sendDue = true
 	c.check()
@@ -96,6 +104,7 @@ func (c *Core) tickLeader() {
 	beat := c.lead.sinceBeat >= c.o.HeartbeatTicks
 	if beat {
 		c.broadcastHeartbeat(true)
+		c.renewLease()
 		c.confirmReads()
 	}
 	c.tickTransfer(beat)
@@ -109,13 +118,20 @@ func (c *Core) broadcastHeartbeat(regular bool) {
 		c.lead.sinceBeat, c.lead.beat = 0, c.lead.round
 		c.lead.beats++
 	}
+	c.noteRound()
+	quiet := regular && c.settled()
+	if quiet {
+		c.lead.hush = c.lead.round
+	}
 	for i := range c.peers {
 		p := &c.peers[i]
+		p.quiet = false
 		if regular {
 			p.mark()
 		}
-		c.send(p.id, Message{Type: MsgHeartbeat, Commit: min(p.match, c.commit), Context: c.lead.round})
+		c.send(p.id, Message{Type: MsgHeartbeat, Commit: min(p.match, c.commit), Context: c.lead.round, Quiet: quiet})
 	}
+	c.quiet = quiet && len(c.peers) == 0
 }
 
 // heardLeader notes a message of the current term's leader, which every other
@@ -127,7 +143,7 @@ func (c *Core) heardLeader(m *Message) error {
 	case c.role != RoleFollower || c.leader == 0:
 		c.becomeFollower(c.hard.Term, m.From)
 	}
-	c.elapsed, c.tries, c.polls = 0, 0, 0
+	c.elapsed, c.tries, c.polls, c.quiet = 0, 0, 0, false
 	return nil
 }
 
@@ -138,14 +154,15 @@ func (c *Core) stepHeartbeat(m *Message) error {
 		return err
 	}
 	c.commitTo(min(m.Commit, c.follow.verified))
-	c.send(m.From, Message{Type: MsgHeartbeatReply, Index: c.ackable(), HintIndex: c.follow.verified, Context: m.Context})
+	c.hush(m)
+	c.send(m.From, Message{Type: MsgHeartbeatReply, Index: c.ackable(), HintIndex: c.follow.verified, Context: m.Context, Quiet: c.quiet})
 	return nil
 }
 
 // ackable is the end of the prefix that may be acknowledged: verified, and both
 // its entries and the term in which that is promised on disk (docs/internals/raft.md, D4).
 func (c *Core) ackable() Index {
-	if c.hardDurable.Term != c.hard.Term {
+	if c.hardDurable.Term != c.hard.Term || c.installing != 0 {
 		return 0
 	}
 	return min(c.follow.verified, c.view.durable)

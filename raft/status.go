@@ -45,6 +45,12 @@ type Status struct {
 	Transferring ReplicaID
 	// Commit <= Last; Durable <= Last is the end of what is on this replica's disk.
 	Commit, Last, Durable Index
+	// First is the index of the log's first entry, or the one it will have.
+	First Index
+	// Quiet: see Core.Quiet. Repairing: the log has lost what was promised, and the
+	// replica abstains until it has it again. Stalled: a write is on its way for
+	// longer than an election timeout.
+	Quiet, Repairing, Stalled bool
 	// LastTerm is the term of entry Last.
 	LastTerm Term
 	// UncommittedBytes counts the own proposals that are not committed.
@@ -69,6 +75,8 @@ type PeerStatus struct {
 	// CaughtUp is set on a leader for a replica that keeps pace with the log: a
 	// learner may become a voter.
 	CaughtUp bool
+	// Jumping is set while it needs what is before the first entry here.
+	Jumping bool
 	// Match is the end of the prefix that is known to be durable there.
 	Match Index
 	// Next is the index of the next entry to send.

@@ -33,6 +33,8 @@ type Options struct {
 type Envelope struct {
 	raft.Message
 	Entries []Entry
+	// Start is the configuration in force where a MsgJump begins the log.
+	Start *raft.ConfigEntry
 }
 
 type link struct{ from, to raft.ReplicaID }
@@ -44,6 +46,10 @@ type Cluster struct {
 	Net []Envelope
 	// Cut, if set, says which messages are lost as they are sent.
 	Cut func(e *Envelope) bool
+	// Jumps counts logs that were begun anew.
+	Jumps int
+	// Quiets counts how often a node fell quiet.
+	Quiets int
 
 	o      Options
 	links  map[link]bool // cut

@@ -48,9 +48,17 @@ type write struct {
 	save     bool
 	hard     raft.HardState
 	truncate raft.Index
+	install  *install
 	lo       raft.Index
 	entries  []Entry
 	mark     raft.Index // commit index at the time, which each frame carries
+}
+
+// install replaces a log by one that begins after some entry. What is before it
+// stays in the array, so that index i is always at i-1; the core is not told.
+type install struct {
+	ghosts []Entry
+	config raft.ConfigEntry
 }
 
 // disk is what survives a crash, and the work that is on its way there. The two
@@ -62,6 +70,10 @@ type disk struct {
 	// there vouches for the committed entries before it: nothing up to its mark was
 	// truncated since. One that isn't vouches for nothing.
 	marks []raft.Index
+	// trimmed entries are not part of the log any more, start is the configuration
+	// in force there if it is known.
+	trimmed int
+	start   *raft.ConfigEntry
 
 	queue   []write
 	journal int // how many of queue the journal has done
@@ -96,6 +108,12 @@ func (d *disk) stepLog() bool {
 
 // apply writes the first n entries of w.
 func (d *disk) apply(w *write, n int) {
+	if w.install != nil {
+		d.keep(0)
+		d.log = append(d.log, w.install.ghosts...)
+		d.marks = append(d.marks, make([]raft.Index, len(d.log))...)
+		d.trimmed, d.start = len(d.log), &w.install.config
+	}
 	if w.truncate != 0 {
 		d.keep(int(w.truncate) - 1)
 	}
@@ -145,9 +163,19 @@ func (d *disk) commit() (c raft.Index) {
 
 // state describes the log for raft.New.
 func (d *disk) state(commit raft.Index) raft.LogState {
-	s := raft.LogState{Last: raft.Index(len(d.log)), Commit: commit, Configs: configsOf(1, d.log)}
+	s := raft.LogState{Last: raft.Index(len(d.log)), Commit: max(commit, raft.Index(d.trimmed))}
+	if d.trimmed > 0 {
+		s.Prev = raft.EntryID{Term: d.log[d.trimmed-1].Term, Index: raft.Index(d.trimmed)}
+	}
+	if d.start != nil {
+		s.Configs = append(s.Configs, *d.start)
+	}
+	s.Configs = append(s.Configs, configsOf(s.Prev.Index+1, d.log[d.trimmed:])...)
 	for i, e := range d.log {
-		if i == 0 || d.log[i-1].Term != e.Term {
+		if i < d.trimmed {
+			continue
+		}
+		if i == d.trimmed || d.log[i-1].Term != e.Term {
 			s.Terms = append(s.Terms, raft.TermStart{Term: e.Term, First: raft.Index(i + 1)})
 		}
 	}

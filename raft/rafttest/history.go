@@ -18,6 +18,10 @@ type Report struct {
 	// Configs counts configurations that were proposed, Joint those of them with
 	// other voters.
 	Configs, Joint int
+	// Jumps counts logs that were begun anew, Trims those that lost their front.
+	Jumps, Trims int
+	// Quiet counts how often a node fell quiet.
+	Quiet int
 }
 
 // history is one run. Its weights are drawn at the start: a few strong faults
@@ -52,7 +56,8 @@ func RunHistory(pick Chooser, steps int, trace io.Writer) (Report, error) {
 		h.converge()
 	}
 	h.report.Elections, h.report.Lost = h.c.Stats()
-	h.report.Committed = len(h.c.Committed())
+	h.report.Quiet = h.c.Quiets
+	h.report.Committed, h.report.Jumps = len(h.c.Committed()), h.c.Jumps
 	return h.report, h.c.err
 }
 
@@ -67,7 +72,7 @@ func (h *history) draw(trace io.Writer) {
 		Raft: raft.Options{
 			ElectionTicks: one(4, 8), HeartbeatTicks: one(1, 2), MaxMessageBytes: one(1, 8, 1000),
 			MaxInflightMessages: one(1, 2, 4), MaxInflightBytes: one(4, 1000), MaxUncommittedBytes: one(20, 1000),
-			Priority: one(0, 0, 1, -1),
+			Priority: one(0, 0, 1, -1), Quiesce: pick(2) == 0,
 		},
 	})
 	auto := pick(3) == 0
@@ -93,6 +98,8 @@ func (h *history) draw(trace io.Writer) {
 		{one(0, 1), (*history).powerLoss},
 		{one(0, 1, 3), (*history).usurp},
 		{one(0, 0, 2, 8), (*history).reconfigure},
+		{one(0, 0, 1, 4), (*history).trim},
+		{one(1, 4), func(h *history) { h.any().Wake(h.pick(5)) }},
 	}
 	h.ops[15].weight = min(h.ops[15].weight, h.ops[5].weight)
 	for _, o := range h.ops {
@@ -223,6 +230,19 @@ func (h *history) sent() {
 	h.c.Sent(h.leading().ID, h.any().ID, h.pick(2) == 0)
 }
 
+// trim drops some committed entries of a log.
+func (h *history) trim() {
+	n := h.any()
+	if n.Core == nil || n.Commit == 0 {
+		return
+	}
+	first := n.Commit + 1 - raft.Index(h.pick(min(20, int(n.Commit))))
+	h.c.tracef("trim %d before %d\n", n.ID, first)
+	if n.Trim(first) == nil {
+		h.report.Trims++
+	}
+}
+
 // reconfigure proposes some other configuration: learners first, so that they
 // have a chance to become voters.
 func (h *history) reconfigure() {
@@ -300,6 +320,10 @@ func (h *history) converge() {
 		}
 		n.AutoDisk = true
 		n.Flush()
+	}
+	// A host would have noticed that connections broke.
+	for _, n := range h.c.Nodes {
+		n.Wake(0)
 	}
 	h.c.Stabilize()
 	if h.c.WaitLeader(2000) == 0 {

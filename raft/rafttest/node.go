@@ -31,11 +31,15 @@ type Node struct {
 	next []string // data of the proposals whose Ready is due
 	took []Entry  // entries of the message being stepped
 	lo   raft.Index
+	jump *raft.ConfigEntry // what came beside a jump
+	// trimmed entries of Log are not the core's any more; see disk.
+	trimmed int
+	start   *raft.ConfigEntry
 }
 
 // Fit implements raft.Log: an entry counts the length of its data plus one.
 func (n *Node) Fit(lo, hi raft.Index, maxBytes int) (end raft.Index, bytes int) {
-	if lo >= hi || hi > raft.Index(len(n.Log))+1 {
+	if lo >= hi || hi > raft.Index(len(n.Log))+1 || lo <= raft.Index(n.trimmed) {
 		n.c.failf("node %d is asked how much of [%d, %d) fits, its log ends at %d", n.ID, lo, hi, len(n.Log))
 		return lo, 0
 	}
@@ -70,7 +74,7 @@ func (n *Node) boot(commit raft.Index) {
 	}
 	state := n.disk.state(commit)
 	n.Lives++
-	n.Log = slices.Clone(n.disk.log)
+	n.Log, n.trimmed, n.start = slices.Clone(n.disk.log), n.disk.trimmed, n.disk.start
 	n.Commit = state.Commit
 	n.Reads, n.next, n.took = make(map[uint64]raft.ReadResult), nil, nil
 	core, err := raft.New(o, n, n.disk.hard, state)
@@ -143,7 +147,11 @@ func (n *Node) do(input func()) {
 	if n.c.err != nil || n.Core == nil {
 		return
 	}
+	was := n.Core.Quiet()
 	if n.c.guard(n, input) {
+		if n.Core.Quiet() && !was {
+			n.c.Quiets++
+		}
 		n.pump()
 	}
 }
@@ -166,6 +174,9 @@ func (n *Node) pump() {
 func (n *Node) carryOut(r *raft.Ready) {
 	n.c.traceReady(n, r)
 	w := write{n: r.N, save: r.SaveHard, hard: r.Hard, truncate: r.Truncate, lo: r.Append.Lo, mark: n.Commit}
+	if r.Install != nil {
+		n.install(r.Install, &w)
+	}
 	if r.Truncate != 0 {
 		n.c.check.truncated(n, r.Truncate)
 		n.Log = n.Log[:r.Truncate-1]
@@ -193,6 +204,10 @@ func (n *Node) carryOut(r *raft.Ready) {
 			}
 			e.Entries = slices.Clone(n.Log[m.Lo-1 : m.Hi-1])
 		}
+		if m.Type == raft.MsgJump {
+			start := n.configAt(int(m.Index))
+			e.Start = &start
+		}
 		n.c.post(e)
 	}
 	for _, res := range r.Reads {
@@ -203,6 +218,50 @@ func (n *Node) carryOut(r *raft.Ready) {
 		n.c.check.lost(n, l)
 		n.Lost = append(n.Lost, l)
 	}
+}
+
+// Wake ends quiet, as a host does that misses a connection.
+func (n *Node) Wake(missed int) { n.do(func() { n.Core.Wake(missed) }) }
+
+// Trim drops the entries below first from the log, on disk at once.
+func (n *Node) Trim(first raft.Index) (err error) {
+	n.do(func() {
+		if err = n.Core.Trim(first); err != nil || int(first)-1 <= n.trimmed || int(first)-1 > len(n.disk.log) {
+			return
+		}
+		start := n.configAt(int(first) - 1)
+		n.trimmed, n.start = int(first)-1, &start
+		n.disk.trimmed, n.disk.start = n.trimmed, n.start
+	})
+	return err
+}
+
+// configAt returns the configuration in force after entry i.
+func (n *Node) configAt(i int) raft.ConfigEntry {
+	e := raft.ConfigEntry{Config: raft.Config{Voters: n.c.voters}}
+	if n.start != nil {
+		e = *n.start
+	}
+	for _, c := range configsOf(raft.Index(n.trimmed)+1, n.Log[min(n.trimmed, i):i]) {
+		e = c
+	}
+	return e
+}
+
+// install begins the log anew. The entries before are those that are committed.
+func (n *Node) install(j *raft.Jump, w *write) {
+	ghosts := n.c.check.log
+	if int(j.Prev.Index) > len(ghosts) || ghosts[j.Prev.Index-1].Term != j.Prev.Term {
+		n.c.failf("node %d begins its log after %v, which is not committed", n.ID, j.Prev)
+		return
+	}
+	if j.Prev.Index <= n.Commit {
+		n.c.failf("node %d begins its log after %v, its commit index is %d", n.ID, j.Prev, n.Commit)
+	}
+	n.Log = slices.Clone(ghosts[:j.Prev.Index])
+	n.trimmed, n.start = len(n.Log), n.jump
+	w.install = &install{ghosts: slices.Clone(n.Log), config: *n.jump}
+	n.c.Jumps++
 }
 
 // entries returns the bytes that belong to a range to append, from where a
@@ -241,8 +300,12 @@ func (n *Node) entries(r *raft.Ready) []Entry {
 // Step delivers a message.
 func (n *Node) Step(e Envelope) (err error) {
 	n.do(func() {
-		n.took, n.lo = e.Entries, e.Lo
-		err = n.Core.Step(&e.Message, configsOf(e.Lo, e.Entries)...)
+		n.took, n.lo, n.jump = e.Entries, e.Lo, e.Start
+		configs := configsOf(e.Lo, e.Entries)
+		if e.Start != nil {
+			configs = []raft.ConfigEntry{*e.Start}
+		}
+		err = n.Core.Step(&e.Message, configs...)
 	})
 	n.took = nil
 	return err
@@ -255,6 +318,9 @@ func (n *Node) String() string {
 	}
 	s := n.Core.Status()
 	line := fmt.Sprintf("%d: %v term=%d vote=%d leader=%d last=%d/%d durable=%d commit=%d", n.ID, s.Role, s.Term, s.Vote, s.Leader, s.LastTerm, s.Last, s.Durable, s.Commit)
+	if s.Quiet {
+		line += " quiet"
+	}
 	if s.Serving {
 		line += " serving"
 	}

@@ -24,6 +24,9 @@ func (c *Cluster) traceReady(n *Node, r *raft.Ready) {
 		if r.SaveHard {
 			parts = append(parts, fmt.Sprintf("save term=%d vote=%d", r.Hard.Term, r.Hard.Vote))
 		}
+		if r.Install != nil {
+			parts = append(parts, fmt.Sprintf("begin after %v", r.Install.Prev))
+		}
 		if r.Truncate != 0 {
 			parts = append(parts, fmt.Sprintf("truncate %d", r.Truncate))
 		}

@@ -1,0 +1,66 @@
+package raft
+
+// What the core knows of its disk beside numbered writes: what it lost, and
+// whether it hangs.
+
+// upToDate says whether a log that ends with e is at least as up-to-date as one
+// that ends with o (§5.4.1).
+func (e EntryID) upToDate(o EntryID) bool {
+	if e.Term != o.Term {
+		return e.Term > o.Term
+	}
+	return e.Index >= o.Index
+}
+
+// repairing says that the log has lost what this replica had acknowledged, and
+// hasn't got it again (docs/internals/raft.md, S8). A majority that counted on it
+// may be gone then, so the replica doesn't campaign, and votes only for whom the
+// whole log would have voted for.
+func (c *Core) repairing() bool { return c.promised.Index != 0 }
+
+// checkRepaired ends the repair when what is durable is as up-to-date as what was
+// lost: a leader has sent that, or committed something in its place.
+func (c *Core) checkRepaired() {
+	if !c.repairing() || c.installing != 0 {
+		return
+	}
+	if t, ok := c.view.term(c.view.durable); ok && (EntryID{Term: t, Index: c.view.durable}).upToDate(c.promised) {
+		c.promised = EntryID{}
+	}
+}
+
+// mayTrust says whether a vote for a candidate whose log ends with last keeps
+// what this replica has promised.
+func (c *Core) mayTrust(last EntryID) bool { return c.view.behind(last) && last.upToDate(c.promised) }
+
+// stalled says that the oldest write is on its way for longer than an election
+// timeout: the disk hangs, though no call has failed (docs/internals/raft.md, D7).
+func (c *Core) stalled() bool {
+	return c.writes.len() > 0 && c.ticks-c.writes.front().at > uint64(c.o.ElectionTicks)
+}
+
+// yieldStalled hands leadership over if the own disk hangs and another's doesn't:
+// a voter has on disk what this replica wrote earlier and has not. The group could
+// go on with this leader as long as a majority without it has working disks, but
+// it would be a crash that nobody notices. If all disks are that slow, a change of
+// leaders mends nothing.
+func (c *Core) yieldStalled() {
+	if c.role != RoleLeader || !c.stalled() {
+		return
+	}
+	for i := range c.peers {
+		if p := &c.peers[i]; p.seat.in && p.active && p.match > c.view.durable {
+			c.yield()
+			return
+		}
+	}
+}
+
+// yield ends the leadership and lets the closest voter campaign at once.
+func (c *Core) yield() {
+	if to := c.closest(0); to != 0 {
+		c.sendAppends(c.peer(to)) // what it has not got yet goes first
+		c.send(to, Message{Type: MsgTimeoutNow})
+	}
+	c.becomeFollower(c.hard.Term, 0)
+}

@@ -1,0 +1,68 @@
+package raft
+
+// A group in which nothing happens can be quiet: its leader sends no heartbeats
+// and its followers wait for none. The driver vouches for the leader instead, for
+// all groups between two brokers at once.
+//
+// Quiet changes who is waited for, never who is counted: votes, acknowledgements
+// and commits are as ever, so a driver that vouches wrongly delays an election and
+// does nothing worse. It must call Wake on a follower when it loses the connection
+// to the leader's broker or hears nothing on it for an election timeout, and on a
+// leader likewise; and on all replicas of a group from time to time, since a leader
+// may have stepped down without a word.
+
+// Quiet says that the core needs neither Tick nor its peers' heartbeats, until the
+// next input or Wake. Only with Options.Quiesce.
+func (c *Core) Quiet() bool { return c.quiet }
+
+// Wake ends quiet: a leader sends heartbeats again, beginning with the next Ready;
+// a follower counts missed ticks without its leader, and more from there on.
+func (c *Core) Wake(missed int) {
+	if !c.quiet || c.fault != nil {
+		return
+	}
+	c.quiet = false
+	if c.role == RoleLeader {
+		c.elapsed = 0
+		c.broadcastHeartbeat(true)
+	} else {
+		c.elapsed = max(0, missed)
+	}
+	c.check()
+}
+
+// settled says of a leader that no replica needs anything from it.
+func (c *Core) settled() bool {
+	if !c.o.Quiesce || !c.serving() || c.commit != c.view.last || c.view.durable != c.view.last || c.joint ||
+		c.lead.transfer.to != 0 || c.lead.reads.len() > 0 || c.writes.len() > 0 || c.staged.Lo < c.staged.Hi {
+		return false
+	}
+	for i := range c.peers {
+		if p := &c.peers[i]; p.match != c.view.last || !p.replicating || p.window.len() > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// hush answers a quiet heartbeat: this replica agrees if it has all that the
+// leader has, on disk and committed.
+func (c *Core) hush(m *Message) {
+	c.quiet = m.Quiet && c.o.Quiesce && m.Commit == c.view.last && c.commit == c.view.last &&
+		c.ackable() == c.view.last && c.writes.len() == 0
+}
+
+// hushed takes the agreement of one follower; with that of all the leader is
+// quiet too.
+func (c *Core) hushed(p *progress, m *Message) {
+	p.quiet = m.Quiet && m.Context == c.lead.round && c.lead.hush == c.lead.round
+	if !p.quiet || !c.settled() {
+		return
+	}
+	for i := range c.peers {
+		if !c.peers[i].quiet {
+			return
+		}
+	}
+	c.quiet = true
+}
