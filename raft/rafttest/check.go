@@ -127,7 +127,10 @@ func (k *Checker) durable(n *Node, to raft.Index) {
 	for _, voters := range [][]raft.ReplicaID{s.Config.Voters, s.Config.Outgoing} {
 		have := 0
 		for _, id := range voters {
-			if o := k.c.Node(id); len(o.disk.log) >= int(to) && o.disk.log[to-1] == k.log[to-1] {
+			o := k.c.Node(id)
+			// Who has lost it, and knows, elects nobody without it.
+			lost := o.disk.promised.Index >= to && len(o.disk.log) < int(to)
+			if lost || len(o.disk.log) >= int(to) && o.disk.log[to-1] == k.log[to-1] {
 				have++
 			}
 		}

@@ -74,6 +74,8 @@ type disk struct {
 	// in force there if it is known.
 	trimmed int
 	start   *raft.ConfigEntry
+	// promised is the end of the log before it lost what was durable.
+	promised raft.EntryID
 
 	queue   []write
 	journal int // how many of queue the journal has done
@@ -142,6 +144,17 @@ func (d *disk) done() (n uint64) {
 	return n
 }
 
+// rot loses the last n durable entries, not without evidence.
+func (d *disk) rot(n int) {
+	if n = min(n, len(d.log)-d.trimmed); n == 0 {
+		return
+	}
+	if last := len(d.log); d.promised.Index == 0 {
+		d.promised = raft.EntryID{Term: d.log[last-1].Term, Index: raft.Index(last)}
+	}
+	d.keep(len(d.log) - n)
+}
+
 // crash loses what was not done, except that the log may have got torn entries
 // of the work that it was doing.
 func (d *disk) crash(torn int) {
@@ -163,7 +176,8 @@ func (d *disk) commit() (c raft.Index) {
 
 // state describes the log for raft.New.
 func (d *disk) state(commit raft.Index) raft.LogState {
-	s := raft.LogState{Last: raft.Index(len(d.log)), Commit: max(commit, raft.Index(d.trimmed))}
+	last := raft.Index(len(d.log))
+	s := raft.LogState{Last: last, Commit: min(last, max(commit, raft.Index(d.trimmed))), Promised: d.promised}
 	if d.trimmed > 0 {
 		s.Prev = raft.EntryID{Term: d.log[d.trimmed-1].Term, Index: raft.Index(d.trimmed)}
 	}

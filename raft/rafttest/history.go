@@ -22,6 +22,8 @@ type Report struct {
 	Jumps, Trims int
 	// Quiet counts how often a node fell quiet.
 	Quiet int
+	// Rots counts logs that lost a durable tail.
+	Rots int
 }
 
 // history is one run. Its weights are drawn at the start: a few strong faults
@@ -99,6 +101,7 @@ func (h *history) draw(trace io.Writer) {
 		{one(0, 1, 3), (*history).usurp},
 		{one(0, 0, 2, 8), (*history).reconfigure},
 		{one(0, 0, 1, 4), (*history).trim},
+		{one(0, 0, 1), (*history).rot},
 		{one(1, 4), func(h *history) { h.any().Wake(h.pick(5)) }},
 	}
 	h.ops[15].weight = min(h.ops[15].weight, h.ops[5].weight)
@@ -241,6 +244,24 @@ func (h *history) trim() {
 	if n.Trim(first) == nil {
 		h.report.Trims++
 	}
+}
+
+// rot makes a stopped node lose durable entries. Only one node at a time: what a
+// majority has lost is lost.
+func (h *history) rot() {
+	n := h.any()
+	if n.Core != nil {
+		return
+	}
+	for _, o := range h.c.Nodes {
+		config := o.configAt(len(o.Log)).Config
+		if o.disk.promised.Index != 0 || len(config.Voters) < 3 || config.Joint() && len(config.Outgoing) < 3 {
+			return
+		}
+	}
+	h.c.tracef("%d loses its tail\n", n.ID)
+	n.Rot(1 + h.pick(3))
+	h.report.Rots++
 }
 
 // reconfigure proposes some other configuration: learners first, so that they

@@ -129,6 +129,9 @@ func (n *Node) Mark(commit raft.Index) {
 	}
 }
 
+// Rot loses the last k durable entries of a stopped node, which it will notice.
+func (n *Node) Rot(k int) { n.disk.rot(k) }
+
 // Wipe shortens the log on the disk of a stopped node, as bit rot might.
 func (n *Node) Wipe(keep int) { n.disk.keep(keep) }
 
@@ -165,6 +168,9 @@ func (n *Node) pump() {
 		}
 		n.carryOut(&r)
 		n.c.check.stepped(n)
+		if n.disk.promised.Index != 0 && !n.Core.Status().Repairing {
+			n.disk.promised = raft.EntryID{} // the log itself is the evidence again
+		}
 	}
 	if n.AutoDisk && n.c.err == nil && n.Writes() > 0 {
 		n.Flush()
