@@ -3,6 +3,7 @@ package main
 // mutant is one deliberate bug: a few texts of the production code replaced.
 type mutant struct {
 	name  string
+	by    judge
 	edits []edit
 }
 
@@ -38,7 +39,7 @@ var list = []mutant{
 	}}},
 	{name: "logs compared by committed index", edits: []edit{
 		{file: "raft/election.go", count: 2,
-			old: "c.view.behind(EntryID{Term: m.LogTerm, Index: m.Index})",
+			old: "c.mayTrust(EntryID{Term: m.LogTerm, Index: m.Index})",
 			new: "(m.Index >= c.commit)"},
 	}},
 	{name: "logs compared by index only", edits: []edit{{
@@ -74,17 +75,13 @@ var list = []mutant{
 	}},
 	{name: "leader counts itself before its disk has it", edits: []edit{{
 		file: "raft/replication.go",
-		old:  "append(c.scratch[:0], uint64(c.view.durable))",
-		new:  "append(c.scratch[:0], uint64(c.view.last))",
+		old:  "c.reached(uint64(c.view.durable), (*progress).matched)",
+		new:  "c.reached(uint64(c.view.last), (*progress).matched)",
 	}}},
 	{name: "half of the voters taken for a majority", edits: []edit{{
 		file: "raft/replication.go",
-		old:  "if i := Index(quorum.Reached(c.scratch)); ",
-		new:  "if i := Index(max(quorum.Reached(c.scratch), slices.Max(c.scratch))); ",
-	}, {
-		file: "raft/replication.go",
-		old:  "\t\"errors\"\n",
-		new:  "\t\"errors\"\n\t\"slices\"\n",
+		old:  "return quorum.Reached(c.scratch)",
+		new:  "quorum.Reached(c.scratch)\n\treturn c.scratch[len(c.scratch)/2]",
 	}}},
 	{name: "follower acknowledges before its disk has it", edits: []edit{{
 		file: "raft/replication.go",
@@ -130,8 +127,8 @@ var list = []mutant{
 	}}},
 	{name: "read confirmed without a majority", edits: []edit{{
 		file: "raft/read.go",
-		old:  "confirmed := quorum.Reached(c.scratch)",
-		new:  "confirmed := max(quorum.Reached(c.scratch), c.lead.round)",
+		old:  "confirmed := c.reached(c.lead.round, (*progress).answered)",
+		new:  "confirmed := c.lead.round",
 	}}},
 	{name: "read confirmed by an answer to an earlier heartbeat", edits: []edit{{
 		file: "raft/read.go",
@@ -168,6 +165,209 @@ var list = []mutant{
 		file: "internal/replica/pump.go",
 		old:  "r.own.truncate(rd.Truncate)",
 		new:  "_ = r.own",
+	}}},
+	{name: "joint state: commits need the new voters only", by: raftHistories, edits: []edit{{
+		file: "raft/replication.go",
+		old:  "r = min(r, c.reachedBy(self, share, true))",
+		new:  "_ = share",
+	}}},
+	{name: "joint state: elections need the new voters only", by: raftHistories, edits: []edit{{
+		file: "raft/election.go",
+		old:  "result = quorum.Both(result, out.result())",
+		new:  "_ = out",
+	}}},
+	{name: "joint state left before it is committed", by: raftHistories, edits: []edit{{
+		file: "raft/change.go",
+		old:  "now.Config.Joint() && now.Index <= c.commit && c.serving()",
+		new:  "now.Config.Joint()",
+	}}},
+	{name: "change of one voter without a joint state, before an own-term commit (2015)", by: raftHistories, edits: []edit{{
+		file: "raft/change.go",
+		old:  "\tif !slices.Equal(voters, now.Config.Voters) {\n\t\tto.Outgoing",
+		new:  "\tif d := len(voters) - len(now.Config.Voters); d > 1 || d < -1 || d == 0 {\n\t\tto.Outgoing",
+	}, {
+		file: "raft/change.go",
+		old:  "case !c.serving():",
+		new:  "case false:",
+	}}},
+	{name: "second change while one is pending", by: raftHistories, edits: []edit{{
+		file: "raft/change.go",
+		old:  "case now.Index > c.commit || now.Config.Joint():",
+		new:  "case false:",
+	}}},
+	{name: "configuration in force only when it is committed", by: raftHistories, edits: []edit{{
+		file: "raft/change.go",
+		old:  "\tnow := &c.config().Config\n\tids",
+		new:  "\tnow := &c.configs[0].Config\n\tids",
+	}, {
+		file: "raft/change.go",
+		old:  "c.configs = slices.Delete(c.configs, 0, n)",
+		new:  "c.configs = slices.Delete(c.configs, 0, n)\n\t\tc.seatAll()",
+	}}},
+	{name: "configuration not rolled back by a truncation", by: raftHistories, edits: []edit{{
+		file: "raft/change.go",
+		old:  "\tif n < len(c.configs) {\n\t\tclear",
+		new:  "\tif false {\n\t\tclear",
+	}, {
+		file: "raft/change.go",
+		old:  "if last := c.config(); e.Index <= last.Index || e.Index > c.view.last {",
+		new:  "if last := c.config(); false {",
+	}}},
+	{name: "learner counted for commits", by: raftHistories, edits: []edit{{
+		file: "raft/replication.go",
+		old:  "p.seat.in && !outgoing || p.seat.out && outgoing {\n\t\t\tc.scratch = append(c.scratch, share(p))",
+		new:  "(p.seat.in || !p.seat.out) && !outgoing || p.seat.out && outgoing {\n\t\t\tc.scratch = append(c.scratch, share(p))",
+	}}},
+	{name: "leader that is no voter counts itself", by: raftHistories, edits: []edit{{
+		file: "raft/replication.go",
+		old:  "if c.seat.in && !outgoing || c.seat.out && outgoing {",
+		new:  "if true {",
+	}}},
+	{name: "candidate that is no voter counts itself", by: raftHistories, edits: []edit{{
+		file: "raft/election.go",
+		old:  "\tvar in, out poll\n\tin.add(c.seat.in, ballotYes)\n\tout.add(c.seat.out, ballotYes)\n\tfor i := range c.peers {\n\t\tp := &c.peers[i]\n\t\tin.add(p.seat.in, p.vote)",
+		new:  "\tvar in, out poll\n\tin.add(true, ballotYes)\n\tout.add(true, ballotYes)\n\tfor i := range c.peers {\n\t\tp := &c.peers[i]\n\t\tin.add(p.seat.in, p.vote)",
+	}}},
+	{name: "replica that is no voter never campaigns", by: raftHistories, edits: []edit{{
+		file: "raft/change.go",
+		old:  "for i := range c.configs {\n\t\tif c.configs[i].Config.Votes",
+		new:  "for i := len(c.configs) - 1; i < len(c.configs); i++ {\n\t\tif c.configs[i].Config.Votes",
+	}}},
+	{name: "jump to before the commit index accepted", by: raftHistories, edits: []edit{{
+		file: "raft/jump.go",
+		old:  "\tcase m.Index <= c.commit:\n",
+		new:  "\tcase false:\n",
+	}, {
+		file: "raft/jump.go",
+		old:  "case m.Index <= c.follow.verified:",
+		new:  "case false:",
+	}, {
+		file: "raft/jump.go",
+		old:  "case c.view.has(prev):",
+		new:  "case c.view.has(prev) && m.Index > c.view.prev.Index:",
+	}}},
+	{name: "jump acknowledged before the new log is durable", by: raftHistories, edits: []edit{{
+		file: "raft/replication.go",
+		old:  "c.hardDurable.Term != c.hard.Term || c.installing != 0 {",
+		new:  "c.hardDurable.Term != c.hard.Term {",
+	}, {
+		file: "raft/jump.go",
+		old:  "if c.installing == 0 {",
+		new:  "if true {",
+	}}},
+	{name: "writes to the old log vouch for the new one", by: raftHistories, edits: []edit{{
+		file: "raft/jump.go",
+		old:  "w.through = min(w.through, prev.Index)",
+		new:  "_ = w",
+	}}},
+	{name: "jump without the configuration", by: raftHistories, edits: []edit{{
+		file: "raft/jump.go",
+		old:  "c.configs = append(c.configs[:0], ConfigEntry{Index: config.Index, Config: config.Config.Clone()})",
+		new:  "c.configs = c.configs[:1]",
+	}}},
+	{name: "own proposals behind a jump reported as lost", by: raftHistories, edits: []edit{{
+		file: "raft/jump.go",
+		old:  "if r.Lo = max(r.Lo, prev.Index+1); r.Lo < r.Hi {",
+		new:  "if true {",
+	}}},
+	{name: "log trimmed above the commit index", by: raftTests, edits: []edit{{
+		file: "raft/jump.go",
+		old:  "case first-1 > c.commit || first-1 > c.view.durable:",
+		new:  "case false:",
+	}}},
+	{name: "replica that lost its tail votes as if it hadn't", by: raftHistories, edits: []edit{{
+		file: "raft/disk.go",
+		old:  "return c.view.behind(last) && last.upToDate(c.promised)",
+		new:  "return c.view.behind(last)",
+	}}},
+	{name: "replica that lost its tail campaigns", by: raftHistories, edits: []edit{{
+		file: "raft/election.go",
+		old:  "if !c.mayLead() || c.repairing() {",
+		new:  "if !c.mayLead() {",
+	}}},
+	{name: "term raised by a pre-vote", by: raftTests, edits: []edit{{
+		file: "raft/raft.go",
+		old:  "if m.Type == MsgPreVote || m.Type == MsgPreVoteReply && !m.Reject {",
+		new:  "if m.Type == MsgPreVoteReply && !m.Reject {",
+	}}},
+	{name: "check of the quorum counts itself twice", by: raftTests, edits: []edit{{
+		file: "raft/election.go",
+		old:  "\tout.add(c.seat.out, ballotYes)\n\tfor i := range c.peers {\n\t\tp := &c.peers[i]\n\t\theard := ballotOpen",
+		new:  "\tout.add(c.seat.out, ballotYes)\n\tin.yes++\n\tfor i := range c.peers {\n\t\tp := &c.peers[i]\n\t\theard := ballotOpen",
+	}}},
+	{name: "transfer without the exemption from stickiness", by: raftTests, edits: []edit{{
+		file: "raft/raft.go",
+		old:  "if m.Type == MsgVote && c.sticky() && !m.Transfer {",
+		new:  "if m.Type == MsgVote && c.sticky() {",
+	}}},
+	{name: "transfer survives a step-down", by: raftTests, edits: []edit{{
+		file: "raft/raft.go",
+		old:  "c.lead = leaderState{reads:",
+		new:  "c.lead = leaderState{transfer: c.lead.transfer, reads:",
+	}}},
+	{name: "window freed by an old acknowledgement", by: raftTests, edits: []edit{{
+		file: "raft/progress.go",
+		old:  "\tif m <= p.match {\n\t\treturn false\n\t}\n",
+		new:  "\tif m <= p.match {\n\t\tp.window.clear()\n\t\tp.windowBytes = 0\n\t\treturn false\n\t}\n",
+	}}},
+	{name: "id of a read used again", by: raftTests, edits: []edit{{
+		file: "raft/read.go",
+		old:  "\tc.readID++\n",
+		new:  "\tc.readID = uint64(c.lead.reads.len()) + 1\n",
+	}}},
+	{name: "lease counted from the answer, not from the heartbeat", by: raftTests, edits: []edit{{
+		file: "raft/lease.go",
+		old:  "c.lead.leaseFrom, c.lead.leased = c.lead.sentAt.popFront().sent, true",
+		new:  "c.lead.sentAt.popFront()\n\t\tc.lead.leaseFrom, c.lead.leased = c.clock, true",
+	}}},
+	{name: "lease kept after a transfer", by: raftTests, edits: []edit{{
+		file: "raft/lease.go",
+		old:  "!l.handedOver && ",
+		new:  "",
+	}}},
+	{name: "voter forgets at a restart that it may have confirmed a lease", by: raftTests, edits: []edit{{
+		file: "raft/election.go",
+		old:  "if c.o.Lease > 0 && c.cameBack &&",
+		new:  "if false &&",
+	}}},
+	{name: "sticky follower enters a later term by a late refusal", by: raftTests, edits: []edit{{
+		file: "raft/raft.go",
+		old:  "if m.Type.reply() && c.role == RoleFollower && c.sticky() {",
+		new:  "if false {",
+	}}},
+	{name: "leader whose disk hangs leads on (D7)", by: raftTests, edits: []edit{{
+		file: "raft/raft.go",
+		old:  "\tc.yieldStalled()\n",
+		new:  "",
+	}}},
+	{name: "replica whose disk hangs campaigns", by: raftTests, edits: []edit{{
+		file: "raft/raft.go",
+		old:  "c.hardDurable == c.hard && !c.stalled() {",
+		new:  "c.hardDurable == c.hard {",
+	}}},
+	{name: "leader quiet before all followers are", by: raftTests, edits: []edit{{
+		file: "raft/quiet.go",
+		old:  "if !c.peers[i].quiet {",
+		new:  "if false {",
+	}}},
+	{name: "new voter that has not caught up", by: raftTests, edits: []edit{{
+		file: "raft/change.go",
+		old:  "if !slices.Contains(now.Config.Voters, id) && !c.caughtUp(id) {",
+		new:  "if false {",
+	}}},
+	{name: "removed leader stays", by: raftTests, edits: []edit{{
+		file: "raft/change.go",
+		old:  "if c.role != RoleLeader || c.seat.votes() || now.Index > c.commit {",
+		new:  "if true || now.Index > c.commit {",
+	}}},
+	{name: "answers of strangers counted", by: raftTests, edits: []edit{{
+		file: "raft/election.go",
+		old:  "if p.vote != ballotOpen || !p.seat.votes() {",
+		new:  "if p.vote != ballotOpen {",
+	}, {
+		file: "raft/election.go",
+		old:  "\t\tin.add(p.seat.in, p.vote)\n",
+		new:  "\t\tin.add(p.seat.in || !p.seat.votes() && p.vote == ballotYes, p.vote)\n",
 	}}},
 	{name: "truncated proposal reported as not written", edits: []edit{{
 		file: "internal/replica/proposals.go",

@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -72,23 +71,26 @@ func moduleRoot(ctx context.Context) (string, error) {
 	return filepath.Dir(strings.TrimSpace(string(out))), nil
 }
 
-var caught = regexp.MustCompile(`after (\d+) histories: seed \d+, step \d+: (?:at [0-9.]+ ms, \w+: )?(.*?)(?: \(again|\n)`)
-
-// try builds the simulation with the mutant laid over its file and runs it. An
-// empty after means that the mutant survived.
+// try builds the judge's tests with the mutant laid over its file and runs them.
+// An empty after means that the mutant survived.
 func (m mutant) try(ctx context.Context, root, dir string, histories, steps int) (after, by string, err error) {
 	overlayFile, err := m.overlay(root, dir)
 	if err != nil {
 		return "", "", err
 	}
-	bin := filepath.Join(dir, "sim.test")
-	build := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-overlay", overlayFile, "-o", bin, "./internal/sim")
+	j := &judges[m.by]
+	bin := filepath.Join(dir, "judge.test")
+	build := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-tags", j.tags, "-overlay", overlayFile, "-o", bin, "./"+j.pkg)
 	build.Dir = root
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", "", fmt.Errorf("build: %w\n%s", err, out)
 	}
-	test := exec.CommandContext(ctx, bin, "-test.run=^TestSim$", "-test.timeout=30m",
-		fmt.Sprintf("-histories=%d", histories), fmt.Sprintf("-steps=%d", steps))
+	args := []string{"-test.run=" + j.run, "-test.timeout=30m"}
+	if j.histories {
+		args = append(args, fmt.Sprintf("-histories=%d", histories), fmt.Sprintf("-steps=%d", steps))
+	}
+	test := exec.CommandContext(ctx, bin, args...)
+	test.Dir = filepath.Join(root, j.pkg) // for testdata
 	out, err := test.CombinedOutput()
 	var failed *exec.ExitError
 	switch {
@@ -97,10 +99,10 @@ func (m mutant) try(ctx context.Context, root, dir string, histories, steps int)
 	case !errors.As(err, &failed) || ctx.Err() != nil:
 		return "", "", err
 	}
-	if g := caught.FindStringSubmatch(string(out)); g != nil {
-		return g[1] + " histories", g[2], nil
+	if g := j.caught.FindStringSubmatch(string(out)); g != nil {
+		return fmt.Sprintf(j.after, g[1]), g[2], nil
 	}
-	return "", "", fmt.Errorf("the simulation ended in a way that names no invariant:\n%s", out)
+	return "", "", fmt.Errorf("the run ended in a way that names no invariant:\n%s", out)
 }
 
 // overlay writes the changed files and the list of them that go build reads.

@@ -1,0 +1,38 @@
+package main
+
+import "regexp"
+
+// judge says which tests must catch a mutant.
+type judge int
+
+const (
+	// simulation: whole replicas with disks, network and clients.
+	simulation judge = iota
+	// raftHistories: random histories of the core alone, with changes of membership,
+	// jumps and lost tails.
+	raftHistories
+	// raftTests: the tests of the core, for rules that only liveness or a precise
+	// moment shows.
+	raftTests
+)
+
+// judges are the commands. caught finds a number for after, and what was broken.
+var judges = []struct {
+	pkg, run, tags string
+	histories      bool
+	after          string
+	caught         *regexp.Regexp
+}{
+	simulation: {
+		pkg: "internal/sim", run: "^TestSim$", histories: true, after: "%s histories",
+		caught: regexp.MustCompile(`after (\d+) histories: seed \d+, step \d+: (?:at [0-9.]+ ms, \w+: )?(.*?)(?: \(again|\n)`),
+	},
+	raftHistories: {
+		pkg: "raft", run: "^TestRandomHistories$", histories: true, after: "%s histories of the core",
+		caught: regexp.MustCompile(`seed (\d+): (.*?)\n`),
+	},
+	raftTests: {
+		pkg: "raft", run: "^Test", tags: "invariants", after: "%s",
+		caught: regexp.MustCompile(`--- FAIL: (\w+).*\n\s*(.*?)\n`),
+	},
+}
