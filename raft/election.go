@@ -186,6 +186,10 @@ func (c *Core) tally() {
 // a term that nobody needs to be in yet. It changes nothing here.
 func (c *Core) stepPreVote(m *Message) error {
 	if c.sticky() {
+		// Who asks has lost trust in a quiet leader; a heartbeat gives it back.
+		if c.role == RoleLeader {
+			c.Wake(0)
+		}
 		return ErrSticky
 	}
 	grant := c.mayTrust(EntryID{Term: m.LogTerm, Index: m.Index}) && !c.stalled() && (m.Term > c.hard.Term || c.mayVote(m.From))

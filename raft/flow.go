@@ -49,6 +49,7 @@ func (c *Core) refused(p *progress, m *Message) {
 		}
 	}
 	i, sure := c.view.resolve(EntryID{Term: m.HintTerm, Index: m.HintIndex}, m.HintFirst)
+	c.quiet = false
 	jumped := p.jumping
 	p.probe(min(i+1, m.Index), sure)
 	// What it lacks may be no longer in this log. Who refuses even a jump, which

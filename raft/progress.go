@@ -27,6 +27,8 @@ type progress struct {
 	jumping bool
 	// quiet: it agreed to be quiet in the newest round.
 	quiet bool
+	// down: the driver can't reach it; see PeerDown.
+	down bool
 	// sure: the next probe will be accepted unless something was lost, so it
 	// carries entries; a guess doesn't.
 	sure bool
@@ -81,7 +83,7 @@ const (
 
 // reset forgets the leadership; next is where a new one begins to probe.
 func (p *progress) reset(next Index) {
-	*p = progress{id: p.id, seat: p.seat, vote: p.vote, next: next, sure: true, epoch: 1, window: p.window}
+	*p = progress{id: p.id, seat: p.seat, vote: p.vote, down: p.down, next: next, sure: true, epoch: 1, window: p.window}
 	p.window.clear()
 }
 

@@ -1,5 +1,7 @@
 package raft
 
+import "github.com/logq/logq/raft/quorum"
+
 // A group in which nothing happens can be quiet: its leader sends no heartbeats
 // and its followers wait for none. The driver vouches for the leader instead, for
 // all groups between two brokers at once.
@@ -31,18 +33,43 @@ func (c *Core) Wake(missed int) {
 	c.check()
 }
 
-// settled says of a leader that no replica needs anything from it.
+// PeerDown tells that the driver has lost replica id, or has it again: it hears
+// nothing from its broker. A leader doesn't wait for a replica that is down before
+// it is quiet, as long as the others are a quorum. Whom to count is not changed by
+// it.
+func (c *Core) PeerDown(id ReplicaID, down bool) {
+	p := c.peer(id)
+	if p == nil || c.fault != nil || p.down == down {
+		return
+	}
+	p.down = down
+	if c.role == RoleLeader && (!down || !c.settled()) {
+		c.Wake(0)
+	}
+	c.check()
+}
+
+// settled says of a leader that no replica that can be reached needs anything
+// from it.
 func (c *Core) settled() bool {
 	if !c.o.Quiesce || !c.serving() || c.commit != c.view.last || c.view.durable != c.view.last || c.joint ||
 		c.lead.transfer.to != 0 || c.lead.reads.len() > 0 || c.writes.len() > 0 || c.staged.Lo < c.staged.Hi {
 		return false
 	}
+	var up poll
+	up.add(c.seat.in, ballotYes)
 	for i := range c.peers {
-		if p := &c.peers[i]; p.match != c.view.last || !p.replicating || p.window.len() > 0 {
+		p := &c.peers[i]
+		if p.down {
+			up.add(p.seat.in, ballotOpen)
+			continue
+		}
+		if p.match != c.view.last || !p.replicating || p.window.len() > 0 {
 			return false
 		}
+		up.add(p.seat.in, ballotYes)
 	}
-	return true
+	return up.result() == quorum.Won
 }
 
 // hush answers a quiet heartbeat: this replica agrees if it has all that the
@@ -60,7 +87,7 @@ func (c *Core) hushed(p *progress, m *Message) {
 		return
 	}
 	for i := range c.peers {
-		if !c.peers[i].quiet {
+		if !c.peers[i].quiet && !c.peers[i].down {
 			return
 		}
 	}

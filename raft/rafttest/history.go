@@ -103,6 +103,7 @@ func (h *history) draw(trace io.Writer) {
 		{one(0, 0, 1, 4), (*history).trim},
 		{one(0, 0, 1), (*history).rot},
 		{one(1, 4), func(h *history) { h.any().Wake(h.pick(5)) }},
+		{one(0, 1), func(h *history) { h.any().PeerDown(h.any().ID, h.pick(2) == 0) }},
 	}
 	h.ops[15].weight = min(h.ops[15].weight, h.ops[5].weight)
 	for _, o := range h.ops {
@@ -344,6 +345,9 @@ func (h *history) converge() {
 	}
 	// A host would have noticed that connections broke.
 	for _, n := range h.c.Nodes {
+		for _, o := range h.c.Nodes {
+			n.PeerDown(o.ID, false)
+		}
 		n.Wake(0)
 	}
 	h.c.Stabilize()

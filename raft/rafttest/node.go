@@ -229,6 +229,9 @@ func (n *Node) carryOut(r *raft.Ready) {
 // Wake ends quiet, as a host does that misses a connection.
 func (n *Node) Wake(missed int) { n.do(func() { n.Core.Wake(missed) }) }
 
+// PeerDown tells the node that it can't reach another, or can again.
+func (n *Node) PeerDown(id raft.ReplicaID, down bool) { n.do(func() { n.Core.PeerDown(id, down) }) }
+
 // Trim drops the entries below first from the log, on disk at once.
 func (n *Node) Trim(first raft.Index) (err error) {
 	n.do(func() {
