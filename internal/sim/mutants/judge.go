@@ -18,21 +18,22 @@ const (
 
 // judges are the commands. caught finds a number for after, and what was broken.
 var judges = []struct {
+	name           string // as in the flag -by
 	pkg, run, tags string
 	histories      bool
 	after          string
 	caught         *regexp.Regexp
 }{
 	simulation: {
-		pkg: "internal/sim", run: "^TestSim$", histories: true, after: "%s histories",
+		name: "simulation", pkg: "internal/sim", run: "^TestSim$", histories: true, after: "%s histories",
 		caught: regexp.MustCompile(`after (\d+) histories: seed \d+, step \d+: (?:at [0-9.]+ ms, \w+: )?(.*?)(?: \(again|\n)`),
 	},
 	raftHistories: {
-		pkg: "raft", run: "^TestRandomHistories$", histories: true, after: "%s histories of the core",
+		name: "histories", pkg: "raft", run: "^TestRandomHistories$", histories: true, after: "%s histories of the core",
 		caught: regexp.MustCompile(`seed (\d+): (.*?)\n`),
 	},
 	raftTests: {
-		pkg: "raft", run: "^Test", tags: "invariants", after: "%s",
+		name: "tests", pkg: "raft", run: "^Test", tags: "invariants", after: "%s",
 		caught: regexp.MustCompile(`--- FAIL: (\w+).*\n\s*(.*?)\n`),
 	},
 }

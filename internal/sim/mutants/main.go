@@ -19,16 +19,19 @@ func main() {
 	histories := flag.Int("histories", 20000, "histories that a mutant must not survive")
 	steps := flag.Int("steps", 2000, "events of a history")
 	only := flag.String("only", "", "run the mutants whose name holds this text")
+	by := flag.String("by", "", "run the mutants of this judge: simulation, histories or tests")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *histories, *steps, *only); err != nil {
+	if err := run(ctx, *histories, *steps, func(m *mutant) bool {
+		return strings.Contains(m.name, *only) && (*by == "" || judges[m.by].name == *by)
+	}); err != nil {
 		fmt.Fprintln(os.Stderr, "mutants:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, histories, steps int, only string) error {
+func run(ctx context.Context, histories, steps int, wanted func(*mutant) bool) error {
 	root, err := moduleRoot(ctx)
 	if err != nil {
 		return err
@@ -42,7 +45,7 @@ func run(ctx context.Context, histories, steps int, only string) error {
 	fmt.Fprintln(table, "mutant\tfile\tcaught after\ttime\tby")
 	survivors := 0
 	for _, m := range list {
-		if !strings.Contains(m.name, only) {
+		if !wanted(&m) {
 			continue
 		}
 		start := time.Now()
