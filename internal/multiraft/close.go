@@ -31,6 +31,7 @@ func (h *Host) Close(ctx context.Context) error {
 	h.loops.Wait()
 	h.disk.close()
 	h.journal.close()
+	h.changes.close()
 	close(h.cold.jobs)
 	h.workers.Wait()
 

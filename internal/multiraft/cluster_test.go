@@ -28,11 +28,16 @@ type cluster struct {
 	disks  map[protocol.BrokerID]*vfs.Mem
 	jrnls  map[protocol.BrokerID]*journal.Mem
 	faults map[protocol.BrokerID]*vfs.Faults
+
+	tweak func(*multiraft.Options) // of hosts that are started
 }
 
-func newCluster(t *testing.T, n int) *cluster {
+func newCluster(t *testing.T, n int) *cluster { return newClusterWith(t, n, nil) }
+
+func newClusterWith(t *testing.T, n int, tweak func(*multiraft.Options)) *cluster {
 	c := &cluster{
-		t: t, n: n,
+		tweak: tweak,
+		t:     t, n: n,
 		hosts: make(map[protocol.BrokerID]*multiraft.Host), cut: make(map[protocol.BrokerID]bool),
 		disks: make(map[protocol.BrokerID]*vfs.Mem), jrnls: make(map[protocol.BrokerID]*journal.Mem),
 		faults: make(map[protocol.BrokerID]*vfs.Faults),
@@ -47,11 +52,15 @@ func newCluster(t *testing.T, n int) *cluster {
 
 func (c *cluster) start(id protocol.BrokerID) *multiraft.Host {
 	c.t.Helper()
-	h, err := multiraft.New(multiraft.Options{
+	o := multiraft.Options{
 		Broker: id, FS: vfs.WithFaults(c.disks[id], c.faults[id]), Dir: "data", Journal: c.jrnls[id],
 		Transport: link{c: c, from: id}, Shards: 2, Seed: uint64(id) * 977,
 		MaxUncommittedBytes: 4 << 20,
-	})
+	}
+	if c.tweak != nil {
+		c.tweak(&o)
+	}
+	h, err := multiraft.New(o)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -115,6 +124,20 @@ func (l link) Send(to protocol.BrokerID, m *raft.Message, frames [][]byte) bool 
 	}
 	if !cut {
 		h.Deliver(m, bytes.Join(frames, nil))
+	}
+	return true
+}
+
+func (l link) SendAll(to protocol.BrokerID, msgs []raft.Message) bool {
+	l.c.mu.Lock()
+	h := l.c.hosts[to]
+	cut := l.c.cut[to] || l.c.cut[l.from]
+	l.c.mu.Unlock()
+	if h == nil {
+		return false
+	}
+	if !cut {
+		h.DeliverAll(msgs)
 	}
 	return true
 }

@@ -22,7 +22,9 @@
 // A shard is one goroutine. It drains its inbox, steps replicas (package
 // replica), sends what may go at once, and hands disk work to others; it never
 // touches a disk or blocks on a socket, so that heartbeats of all its groups go
-// out in time however slow a disk is. A replica has at most one flush and one
+// out in time however slow a disk is. What one round of the loop has for a broker,
+// messages with entries aside, leaves as one batch (BatchTransport): the heartbeats
+// of all groups cost one write. A replica has at most one flush and one
 // hard state on the way; what is appended meanwhile goes with the next: this is
 // the group commit. The journal writer puts the hard states of all groups that
 // wait into one Save: a thousand votes cost one sync.
@@ -34,6 +36,8 @@
 // Group except through another goroutine or another Append. Every Append and
 // Latest gets exactly one call. Readers (Read, OffsetForTime, Status, WaitFor)
 // may be called from anywhere.
+//
+// Options.OnChange tells of new leaders and failures, so that nobody needs to poll.
 //
 // # Bounds
 //

@@ -73,12 +73,15 @@ type Group struct {
 	nextToken uint64
 	dirty     bool
 	gone      bool
+	awakeAt   int // 1 + the place in shard.awake, 0: it gets no ticks
 
 	// Published by the shard after each change, read by anyone.
 	view   atomic.Pointer[view]
 	hw     atomic.Int64
 	commit atomic.Uint64
 	match  []atomic.Uint64 // by position in spec.Voters
+
+	noted bool // guarded by the host's changes
 
 	mu     sync.Mutex
 	waitCh chan struct{} // guarded by mu; closed and dropped at the next change
@@ -230,6 +233,7 @@ func (g *Group) publish() {
 	}
 	if old == nil || !sameView(*old, now) {
 		g.view.Store(&now)
+		g.shard.h.changes.note(g)
 		changed = true
 	}
 	if hw := int64(g.rep.HighWatermark()); hw != g.hw.Load() {

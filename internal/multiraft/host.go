@@ -48,6 +48,12 @@ type Options struct {
 	TailBytes int
 	// MaxUncommittedBytes is the quota of one group; default that of replica.
 	MaxUncommittedBytes int
+	// OnChange, if set, is told of the groups whose Status has a new role, leader,
+	// term, readiness to serve or error, or that were just opened. One goroutine of
+	// the host calls it, with each group at most once; what changes during a call
+	// comes with the next one. The list is valid during the call, which may take its
+	// time but must end before Close can.
+	OnChange func([]*Group)
 	// Seed feeds election timeouts. Give each broker another one.
 	Seed   uint64
 	Logger *slog.Logger // default: discard
@@ -113,6 +119,8 @@ type Host struct {
 	disk    *queue[flush]
 	journal *queue[save]
 	cold    coldReads
+	changes *changes
+	targets *sync.Pool // of *[]*Group
 	stats   stats
 
 	loops   sync.WaitGroup // shards
@@ -141,6 +149,8 @@ func New(o Options) (*Host, error) {
 		groups:  make(map[raft.GroupID]*Group),
 		opening: make(map[raft.GroupID]struct{}),
 		hard:    make(map[raft.GroupID]storedHardState),
+		changes: newChanges(o.OnChange != nil),
+		targets: newTargets(),
 		done:    make(chan struct{}),
 	}
 	h.cold = coldReads{h: h, jobs: make(chan coldRead, coldQueue)}
@@ -163,6 +173,9 @@ func (h *Host) Start() {
 		go h.diskWorker()
 	}
 	go h.journalWriter()
+	if h.o.OnChange != nil {
+		h.workers.Go(func() { h.changes.tell(h.o.OnChange) })
+	}
 	for range defaultColdReaders {
 		go h.cold.run()
 	}
@@ -188,22 +201,6 @@ func (h *Host) fail(err error) {
 		h.log.Log(h.ctx, slog.LevelError, "the journal failed, no replica can vote or lead", "error", err)
 		close(h.done)
 	})
-}
-
-// Deliver hands in a message from another broker and takes ownership of frames.
-// It never blocks: messages for groups that aren't open here, or beyond the
-// inbox's bound, are dropped and counted, and Raft sends again.
-func (h *Host) Deliver(m *raft.Message, frames []byte) {
-	h.mu.RLock()
-	g := h.groups[m.Group]
-	h.mu.RUnlock()
-	if g == nil || m.To != g.spec.Self {
-		h.stats.strays.Add(1)
-		return
-	}
-	if ok, _ := g.shard.in.put(event{kind: evMessage, g: g, msg: *m, frames: frames}, true); !ok {
-		h.stats.dropped.Add(1)
-	}
 }
 
 // Group returns the open group with that id, or nil.

@@ -70,11 +70,42 @@ func (q *inbox) put(e event, bounded bool) (ok, closed bool) {
 	q.bytes += n
 	q.events = append(q.events, e)
 	q.mu.Unlock()
+	q.nudge()
+	return true, false
+}
+
+// putMessages queues those of msgs that are for groups of shard s; groups holds the
+// group of each message, or nil. It returns how many the bound refused.
+func (q *inbox) putMessages(s *shard, groups []*Group, msgs []raft.Message) (refused int) {
+	q.mu.Lock()
+	if q.closed {
+		q.mu.Unlock()
+		return 0
+	}
+	put := false
+	for i, g := range groups {
+		switch {
+		case g == nil || g.shard != s:
+		case q.bytes+eventOverhead > inboxBytes && len(q.events) > 0:
+			refused++
+		default:
+			q.bytes += eventOverhead
+			q.events = append(q.events, event{kind: evMessage, g: g, msg: msgs[i]})
+			put = true
+		}
+	}
+	q.mu.Unlock()
+	if put {
+		q.nudge()
+	}
+	return refused
+}
+
+func (q *inbox) nudge() {
 	select {
 	case q.wake <- struct{}{}:
 	default:
 	}
-	return true, false
 }
 
 // swap takes all that waits and leaves spare (emptied) for what comes.

@@ -21,6 +21,9 @@ const (
 	// disk, per host. Beyond it the message is dropped and the core told so.
 	coldQueue = 256
 
+	// maxBatch is how many small messages go to one broker at once.
+	maxBatch = 512
+
 	// abandonedAppend is how long an append with no deadline of its own waits.
 	abandonedAppend = time.Minute
 )

@@ -20,14 +20,16 @@ type shard struct {
 	stopped chan struct{}
 
 	groups map[raft.GroupID]*Group
+	awake  []*Group // those that need ticks, in no order
 	dirty  []*Group
 	out    replica.Output
+	post   outgoing
 }
 
 func newShard(h *Host) *shard {
 	return &shard{
 		h: h, in: newInbox(), stop: make(chan struct{}), stopped: make(chan struct{}),
-		groups: make(map[raft.GroupID]*Group),
+		groups: make(map[raft.GroupID]*Group), post: newOutgoing(h),
 	}
 }
 
@@ -52,16 +54,8 @@ func (s *shard) run() {
 			s.handle(&events[i])
 		}
 		spare = events
+		s.post.flush(s)
 		s.settle()
-	}
-}
-
-func (s *shard) tick(now time.Time) {
-	for _, g := range s.groups {
-		s.guard(g, func() { g.rep.Tick(&s.out) })
-		if len(g.appends.slots) > 0 {
-			g.appends.expire(now, &replica.UnknownError{Cause: ErrDeadline})
-		}
 	}
 }
 
@@ -75,6 +69,7 @@ func (s *shard) handle(e *event) {
 	switch e.kind {
 	case evOpen:
 		s.groups[g.spec.Group] = g
+		s.wake(g)
 		s.guard(g, func() { g.publish() })
 		e.reply <- nil
 	case evClose:
@@ -137,13 +132,20 @@ func (s *shard) guard(g *Group, f func()) {
 	if g.gone {
 		return
 	}
-	if err := recovered(f); err != nil {
+	s.after(g, recovered(f))
+}
+
+// after carries out what came of a step of g's replica; err is the invariant that
+// it broke, if any.
+func (s *shard) after(g *Group, err error) {
+	if err != nil {
 		s.out.Sends = s.out.Sends[:0] // nothing of a broken replica leaves
 		g.rep.Fail(err, &s.out)
 	}
 	if err := g.rep.Err(); err != nil && g.view.Load() != nil && g.view.Load().err == nil {
 		s.h.stats.failed.Add(1)
 		s.h.log.Log(s.h.ctx, slog.LevelError, "replica taken out of service", "group", g.spec.Name, "replica", g.spec.Self, "error", err)
+		s.rest(g)
 	}
 	s.collect(g)
 	if !g.dirty {
@@ -189,10 +191,21 @@ func (s *shard) send(g *Group, m *replica.Send) {
 		}
 		return
 	}
-	if !s.h.o.Transport.Send(to, &m.Message, m.Frames) && m.Message.Type == raft.MsgAppend {
-		// Told through the inbox: the core must not be stepped while its output is
-		// being carried out.
-		s.in.put(event{kind: evSent, g: g, to: m.Message.To}, false)
+	if len(m.Frames) == 0 {
+		s.post.add(s, to, &m.Message)
+		return
+	}
+	if !s.h.o.Transport.Send(to, &m.Message, m.Frames) {
+		s.unsent(g, &m.Message)
+	}
+}
+
+// unsent tells the core of g that an append could not be sent; it finds out by
+// itself about everything else. Told through the inbox: the core must not be
+// stepped while its output is being carried out.
+func (s *shard) unsent(g *Group, m *raft.Message) {
+	if m.Type == raft.MsgAppend {
+		s.in.put(event{kind: evSent, g: g, to: m.To}, false)
 	}
 }
 
@@ -231,6 +244,7 @@ func (s *shard) refuse(e *event, err error) {
 // close takes g out of the shard and ends what waits for it.
 func (s *shard) close(g *Group) {
 	delete(s.groups, g.spec.Group)
+	s.rest(g)
 	g.rep.Fail(ErrClosed, &s.out)
 	s.collect(g)
 	g.gone = true

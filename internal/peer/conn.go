@@ -34,7 +34,8 @@ type conn struct {
 
 	pingDue bool // the writer's
 	pongDue atomic.Bool
-	msg     raft.Message // the reader's
+	msg     raft.Message   // the reader's
+	msgs    []raft.Message // the reader's
 
 	once  sync.Once
 	ended atomic.Bool
@@ -79,6 +80,10 @@ func (c *conn) serve() error {
 		return ErrClosed
 	}
 	defer c.t.discharge(c)
+	if h := c.t.hosts; h != nil && c.class == classControl && !c.dialed {
+		h.HandleLink(c.peer)
+		defer h.HandleLink(c.peer) // behind all that came over it
+	}
 	var wg sync.WaitGroup
 	wg.Go(c.write)
 	wg.Go(func() {
@@ -127,6 +132,12 @@ func (c *conn) handle(f *frame) error {
 	switch f.t {
 	case frameRaft:
 		return c.handleRaft(f)
+	case frameBatch:
+		return c.handleBatch(f)
+	case framePulse:
+		if h := c.t.hosts; h != nil {
+			h.HandlePulse(c.peer, f.head)
+		}
 	case frameGossip:
 		c.t.o.Handler.HandleGossip(c.peer, f.head)
 	case frameRequest:
@@ -153,17 +164,49 @@ func (c *conn) handle(f *frame) error {
 }
 
 func (c *conn) handleRaft(f *frame) error {
-	n, err := c.msg.Decode(f.head)
+	n, err := c.decode(&c.msg, f.head)
 	if err != nil {
 		return err
 	}
 	if n != len(f.head) {
 		return &FrameError{What: fmt.Sprintf("%d bytes after a message", len(f.head)-n)}
 	}
-	if from := protocol.BrokerOf(uint64(c.msg.From)); from != c.peer {
-		return &FrameError{What: fmt.Sprintf("it sends a message in the name of broker %d", from)}
-	}
 	c.t.o.Handler.HandleRaft(c.peer, &c.msg, f.body)
+	return nil
+}
+
+func (c *conn) decode(m *raft.Message, b []byte) (int, error) {
+	n, err := m.Decode(b)
+	if err != nil {
+		return 0, err
+	}
+	if from := protocol.BrokerOf(uint64(m.From)); from != c.peer {
+		return 0, &FrameError{What: fmt.Sprintf("it sends a message in the name of broker %d", from)}
+	}
+	return n, nil
+}
+
+// handleBatch hands over a batch as one if all of it decodes, else nothing of it.
+func (c *conn) handleBatch(f *frame) error {
+	c.msgs = c.msgs[:0]
+	for rest := f.head; len(rest) > 0; {
+		if len(c.msgs) == MaxBatch {
+			return &FrameError{What: fmt.Sprintf("more than %d messages in a batch", MaxBatch)}
+		}
+		c.msgs = append(c.msgs, raft.Message{})
+		n, err := c.decode(&c.msgs[len(c.msgs)-1], rest)
+		if err != nil {
+			return err
+		}
+		rest = rest[n:]
+	}
+	if h := c.t.hosts; h != nil {
+		h.HandleBatch(c.peer, c.msgs)
+		return nil
+	}
+	for i := range c.msgs {
+		c.t.o.Handler.HandleRaft(c.peer, &c.msgs[i], nil)
+	}
 	return nil
 }
 
@@ -180,6 +223,15 @@ func (c *conn) putRaft(m *raft.Message, frames [][]byte) bool {
 		head := m.AppendTo(wire[frameHeader:frameHeader])
 		return len(appendHeader(wire[:0], frameRaft, n, head)) + len(head)
 	}, nil, frames, nil)
+}
+
+// putBatch queues messages without entries as one frame.
+func (c *conn) putBatch(msgs []raft.Message) bool {
+	body := make([]byte, 0, len(msgs)*batchedBytes)
+	for i := range msgs {
+		body = msgs[i].AppendTo(body)
+	}
+	return c.putCovered(frameBatch, nil, body, nil)
 }
 
 // putCovered queues a frame whose checksum covers all of it.

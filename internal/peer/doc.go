@@ -28,8 +28,9 @@
 //
 //   - Send and Gossip never block: they queue, or report false when there is no
 //     connection, its queue is full or the message is too large; Raft sends again.
-//     Messages of one class to one peer arrive in order while a connection lasts;
-//     what was queued when it ends is lost.
+//     Messages of one class to one peer arrive in order while a connection lasts,
+//     batches (SendAll) and pulses (SendPulse) among them; what was queued when it
+//     ends is lost.
 //   - The frames of a Send, and the bodies of Gossip and Request, must not change
 //     afterwards; they are written without a copy. The list of frames and the
 //     message are copied.
@@ -39,7 +40,7 @@
 //     may have been, or may be still.
 //   - Handler methods are called from the reader of a connection and must hand
 //     over quickly. The buffers they get are theirs to keep, each with memory of its
-//     own; the message of HandleRaft is valid during the call.
+//     own; what HandleRaft, HandleBatch and HandlePulse get is valid during the call.
 //   - Close writes what is queued first, as long as its context allows; then every
 //     goroutine has ended when it returns.
 //
@@ -58,10 +59,11 @@
 //	12      4     CRC-32C of bytes 0 to 11 and the head
 //	16      …     head, then body
 //
-// Only Raft messages have a body, the entries, which carry checksums of their own;
-// all other frames are head, so that nothing goes unchecked. Lengths are compared
-// with their limits before memory is taken. A ping carries the cluster's id: two
-// brokers that greeted before they had one are parted when theirs differ.
+// A batch is the messages of many groups in one frame. Only single Raft messages
+// have a body, the entries, which carry checksums of their own; all other frames are
+// head, so that nothing goes unchecked. Lengths are compared with their limits
+// before memory is taken. A ping carries the cluster's id: two brokers that greeted
+// before they had one are parted when theirs differ.
 //
 // # Bounds
 //

@@ -34,6 +34,8 @@ const (
 	FrameGossip  = uint8(frameGossip)
 	FramePing    = uint8(framePing)
 	FramePong    = uint8(framePong)
+	FrameBatch   = uint8(frameBatch)
+	FramePulse   = uint8(framePulse)
 
 	FrameHeader = frameHeader
 	RequestHead = requestHead

@@ -20,7 +20,9 @@ const (
 	frameGossip  frameType = 5
 	framePing    frameType = 6 // the sender's cluster id, "" until known
 	framePong    frameType = 7
-	frameEnd     frameType = 8
+	frameBatch   frameType = 8 // raft messages without entries, one after the other
+	framePulse   frameType = 9 // what the host of replicas says about itself
+	frameEnd     frameType = 10
 )
 
 const (
@@ -72,6 +74,10 @@ func parseHeader(h *[frameHeader]byte, limit int) (header, error) {
 		least, most = replyHead, replyHead
 	case framePing, framePong:
 		most = maxSmallHead
+	case frameBatch:
+		most = MaxBatch * raft.MaxMessageSize
+	case framePulse:
+		most = MaxPulse
 	}
 	switch {
 	case t == 0 || t >= frameEnd || h[9] != 0 || h[10] != 0 || h[11] != 0:
@@ -90,8 +96,8 @@ func parseHeader(h *[frameHeader]byte, limit int) (header, error) {
 // frame is one as read.
 type frame struct {
 	t frameType
-	// head is what the checksum covers; of a raft frame it is valid until the next
-	// read, else it belongs to the receiver.
+	// head is what the checksum covers; of gossip, requests and replies it belongs to
+	// the receiver, else it is valid until the next read.
 	head []byte
 	// body is the entries of a raft frame in memory of their exact size, which
 	// belongs to the receiver; nil if there are none.
@@ -104,6 +110,7 @@ type frameReader struct {
 	limit int
 	fixed [frameHeader]byte
 	small [max(raft.MaxMessageSize, maxSmallHead)]byte
+	large []byte // batches and pulses
 }
 
 // next reads one frame. Memory is taken only after the length was compared with
@@ -120,6 +127,11 @@ func (fr *frameReader) next() (f frame, err error) {
 	switch h.t {
 	case frameRaft, framePing, framePong, frameRefused:
 		f.head = fr.small[:h.head]
+	case frameBatch, framePulse:
+		if cap(fr.large) < h.head {
+			fr.large = make([]byte, h.head)
+		}
+		f.head = fr.large[:h.head]
 	default:
 		f.head = make([]byte, h.head)
 	}

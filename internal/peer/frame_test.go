@@ -26,6 +26,8 @@ func TestFrameRoundTrip(t *testing.T) {
 		{peer.FrameRaft, heartbeat(1, 2), bytes.Repeat([]byte("e"), 100_000)},
 		{peer.FrameGossip, bytes.Repeat([]byte("g"), 70_000), nil},
 		{peer.FrameGossip, nil, nil},
+		{peer.FrameBatch, bytes.Repeat(heartbeat(1, 2), 300), nil},
+		{peer.FramePulse, []byte("pulse"), nil},
 		{peer.FramePing, []byte("cluster"), nil},
 		{peer.FrameRequest, make([]byte, peer.RequestHead+5), nil},
 	}

@@ -13,7 +13,7 @@ import (
 
 const (
 	greetingMagic   = "LOGQPEER"
-	greetingVersion = 1
+	greetingVersion = 2
 	maxClusterID    = 255
 	maxReason       = 1024
 )

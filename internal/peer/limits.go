@@ -18,6 +18,13 @@ const (
 )
 
 const (
+	// MaxBatch is how many messages SendAll takes.
+	MaxBatch = 512
+	// MaxPulse is how many bytes SendPulse takes.
+	MaxPulse = 64 << 10
+)
+
+const (
 	// maxGreetings bounds accepted connections that have not greeted; those that
 	// have are one per peer and class.
 	maxGreetings = 64
@@ -32,6 +39,8 @@ const (
 	// frame, which is read in place. tlsBuffer gathers what TLS encrypts.
 	readBuffer = 64 << 10
 	tlsBuffer  = 64 << 10
+	// batchedBytes is about what a heartbeat takes in a batch.
+	batchedBytes = 48
 	// keepItems is how many queue entries keep their memory for the next time.
 	keepItems = 4096
 )

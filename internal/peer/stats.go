@@ -5,6 +5,8 @@ import "sync/atomic"
 // ClassStats count what went over one class of connections.
 type ClassStats struct {
 	FramesSent, BytesSent, FramesReceived, BytesReceived uint64
+	// Writes are system calls: what gathers while one runs leaves with the next.
+	Writes uint64
 	// Dropped were refused by a full queue or for want of a connection.
 	Dropped uint64
 }
@@ -20,10 +22,11 @@ type Stats struct {
 }
 
 type classStats struct {
-	framesOut, bytesOut, framesIn, bytesIn, dropped atomic.Uint64
+	framesOut, bytesOut, framesIn, bytesIn, writes, dropped atomic.Uint64
 }
 
 func (s *classStats) sent(frames int, bytes int64) {
+	s.writes.Add(1)
 	s.framesOut.Add(uint64(frames))
 	s.bytesOut.Add(uint64(bytes))
 }
@@ -36,7 +39,7 @@ func (s *classStats) received(bytes int) {
 func (s *classStats) snapshot() ClassStats {
 	return ClassStats{
 		FramesSent: s.framesOut.Load(), BytesSent: s.bytesOut.Load(),
-		FramesReceived: s.framesIn.Load(), BytesReceived: s.bytesIn.Load(), Dropped: s.dropped.Load(),
+		FramesReceived: s.framesIn.Load(), BytesReceived: s.bytesIn.Load(), Writes: s.writes.Load(), Dropped: s.dropped.Load(),
 	}
 }
 

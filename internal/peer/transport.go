@@ -29,6 +29,22 @@ type Handler interface {
 	HandleGossip(from protocol.BrokerID, body []byte)
 }
 
+// HostHandler is a Handler that knows of the traffic of hosts of replicas beyond
+// single messages. A Handler that doesn't gets batches message by message, and no
+// pulses.
+type HostHandler interface {
+	Handler
+	// HandleBatch takes what SendAll sent as one. msgs is valid during the call only.
+	HandleBatch(from protocol.BrokerID, msgs []raft.Message)
+	// HandlePulse takes what SendPulse sent. body is valid during the call only.
+	HandlePulse(from protocol.BrokerID, body []byte)
+	// HandleLink is told when a control connection of a broker to this one begins,
+	// before anything that came over it is handed over, and when it has ended, after
+	// all of it was. When a connection replaces another, the begin of the new one may
+	// come before the end of the old one.
+	HandleLink(from protocol.BrokerID)
+}
+
 // Options configure a Transport. Self and Handler are needed; Listener and Peers
 // too, unless the broker is alone.
 type Options struct {
@@ -99,6 +115,7 @@ func (o *Options) setDefaults() {
 // Transport is a broker's side of all its connections to the others.
 type Transport struct {
 	o      Options
+	hosts  HostHandler // o.Handler if it is one, else nil
 	log    *slog.Logger
 	links  map[protocol.BrokerID]*[2]link // by class; immutable
 	stats  stats
@@ -140,6 +157,7 @@ func New(o Options) (*Transport, error) {
 	}
 	o.setDefaults()
 	t := &Transport{o: o, log: o.Logger, links: make(map[protocol.BrokerID]*[2]link), slots: make(chan struct{}, maxGreetings)}
+	t.hosts, _ = o.Handler.(HostHandler)
 	t.ctx, t.cancel = context.WithCancelCause(context.Background())
 	t.causes.last = make(map[string]string)
 	t.conns, t.accepted = make(map[*conn]struct{}), make(map[caller]*conn)
@@ -250,6 +268,21 @@ func (t *Transport) Send(to protocol.BrokerID, m *raft.Message, frames [][]byte)
 	}
 	c := t.conn(to, cl)
 	return t.count(cl, c != nil && c.putRaft(m, frames))
+}
+
+// SendAll queues Raft messages without entries, at most MaxBatch, over control as
+// one frame, all or none. It copies them and never blocks. False as with Send.
+func (t *Transport) SendAll(to protocol.BrokerID, msgs []raft.Message) bool {
+	c := t.conn(to, classControl)
+	return t.count(classControl, c != nil && len(msgs) <= MaxBatch && c.putBatch(msgs))
+}
+
+// SendPulse queues what a host of replicas says about itself, at most MaxPulse
+// bytes, over control, in order with Send and SendAll. body must not change
+// afterwards. False as with Send.
+func (t *Transport) SendPulse(to protocol.BrokerID, body []byte) bool {
+	c := t.conn(to, classControl)
+	return t.count(classControl, c != nil && len(body) <= MaxPulse && c.putCovered(framePulse, nil, body, nil))
 }
 
 // Gossip queues a message without an answer. body must not change afterwards.

@@ -1,0 +1,50 @@
+package multiraft
+
+import (
+	"time"
+
+	"github.com/logq/logq/internal/replica"
+)
+
+// Time for the replicas of a shard. Only those in awake get ticks, so that a tick
+// costs nothing for the others.
+
+// tick gives every awake replica a tick.
+func (s *shard) tick(now time.Time) {
+	// A group that is closed meanwhile would take another's place in the list; none
+	// is, since only events close groups.
+	for _, g := range s.awake {
+		s.tickGroup(g, now)
+	}
+}
+
+func (s *shard) tickGroup(g *Group, now time.Time) {
+	err := recovered(func() { g.rep.Tick(&s.out) })
+	if err != nil || s.out.Changed || len(s.out.Sends)+len(s.out.Appends)+len(s.out.Reads) > 0 {
+		s.after(g, err)
+	}
+	if len(g.appends.slots) > 0 {
+		g.appends.expire(now, &replica.UnknownError{Cause: ErrDeadline})
+	}
+}
+
+// wake lets g have ticks.
+func (s *shard) wake(g *Group) {
+	if g.awakeAt == 0 {
+		s.awake = append(s.awake, g)
+		g.awakeAt = len(s.awake)
+	}
+}
+
+// rest takes g's ticks away.
+func (s *shard) rest(g *Group) {
+	if g.awakeAt == 0 {
+		return
+	}
+	last := s.awake[len(s.awake)-1]
+	s.awake[g.awakeAt-1] = last
+	last.awakeAt = g.awakeAt
+	s.awake[len(s.awake)-1] = nil
+	s.awake = s.awake[:len(s.awake)-1]
+	g.awakeAt = 0
+}
