@@ -1,5 +1,7 @@
 package raft
 
+import "fmt"
+
 // What the core knows of its disk beside numbered writes: what it lost, and
 // whether it hangs.
 
@@ -27,6 +29,44 @@ func (c *Core) checkRepaired() {
 	if t, ok := c.view.term(c.view.durable); ok && (EntryID{Term: t, Index: c.view.durable}).upToDate(c.promised) {
 		c.promised = EntryID{}
 	}
+}
+
+// SetDamaged tells that entry first of the log, and maybe others behind it, can't
+// be read: the bytes are damaged, though which entries they were is known. 0 tells
+// that all are good again. Until then the replica campaigns for nothing and
+// acknowledges only what is before; it votes by its whole log, since what was
+// counted on it for was the whole log. A leader goes on if the damage is in what is
+// committed, which others have; else it hands over.
+func (c *Core) SetDamaged(first Index) error {
+	if c.fault != nil {
+		return ErrFaulted
+	}
+	if first != 0 && (first <= c.view.prev.Index || first > c.view.last) {
+		return fmt.Errorf("raft: entry %d is damaged in a log of (%d, %d]", first, c.view.prev.Index, c.view.last)
+	}
+	c.damaged, c.quiet = first, false
+	switch {
+	case c.role == RoleLeader && first > c.commit:
+		c.yield()
+	case c.role == RoleLeader:
+		c.maybeCommit()
+		c.retire()
+	case c.role == RoleFollower && c.leader != 0 && c.follow.accepted && c.ackable() > c.follow.acked:
+		c.acknowledge()
+	}
+	c.check()
+	return nil
+}
+
+// abstains says that this replica may not lead, since its own log has gaps.
+func (c *Core) abstains() bool { return c.repairing() || c.damaged != 0 }
+
+// sound returns the end of the prefix that is on disk and can be read.
+func (c *Core) sound() Index {
+	if c.damaged != 0 {
+		return min(c.view.durable, c.damaged-1)
+	}
+	return c.view.durable
 }
 
 // mayTrust says whether a vote for a candidate whose log ends with last keeps

@@ -55,7 +55,7 @@ func (c *Core) Campaign() {
 		return
 	}
 	c.quiet = false
-	if !c.mayLead() || c.repairing() {
+	if !c.mayLead() || c.abstains() {
 		// It misses its leader all the same, and may be a voter by a configuration that
 		// it hasn't got: it must not refuse its vote for the leader's sake for ever.
 		c.becomeFollower(c.hard.Term, 0)

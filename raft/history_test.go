@@ -47,9 +47,10 @@ func TestRandomHistories(t *testing.T) {
 		sum.Trims += rep.Trims
 		sum.Quiet += rep.Quiet
 		sum.Rots += rep.Rots
+		sum.Damages += rep.Damages
 	}
 	t.Logf("%d histories: %+v", *seedsFlag, sum)
-	if sum.Elections < *seedsFlag || sum.Committed < 10**seedsFlag || sum.Lost == 0 || sum.Crashes == 0 || sum.Joint < *seedsFlag/2 || sum.Jumps < *seedsFlag/10 || sum.Quiet < *seedsFlag/10 || sum.Rots < *seedsFlag/10 {
+	if sum.Elections < *seedsFlag || sum.Committed < 10**seedsFlag || sum.Lost == 0 || sum.Crashes == 0 || sum.Joint < *seedsFlag/2 || sum.Jumps < *seedsFlag/10 || sum.Quiet < *seedsFlag/10 || sum.Rots < *seedsFlag/10 || sum.Damages < *seedsFlag/10 {
 		t.Errorf("too little happened: %+v", sum)
 	}
 }

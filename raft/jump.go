@@ -31,6 +31,9 @@ func (c *Core) Trim(first Index) error {
 		return fmt.Errorf("trim the log before entry %d, committed is %d and durable %d: %w", first, c.commit, c.view.durable, errTrim)
 	}
 	c.view.trim(first)
+	if c.damaged < first {
+		c.damaged = 0 // the driver tells if there is more
+	}
 	c.check()
 	return nil
 }
@@ -99,6 +102,7 @@ func (c *Core) install(prev EntryID, config ConfigEntry) {
 		w := c.writes.at(k)
 		w.through = min(w.through, prev.Index)
 	}
+	c.damaged = 0
 	c.installing, c.jump = installDue, Jump{Prev: prev}
 	// What became of own proposals up to there is not known here any more: neither
 	// committed nor lost.

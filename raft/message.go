@@ -147,8 +147,8 @@ type Message struct {
 	Index   Index
 	LogTerm Term
 
-	// Commit is the leader's commit index; in a MsgHeartbeat at most what the
-	// receiver is known to hold.
+	// Commit is the leader's commit index; the receiver takes of it what it has
+	// verified.
 	Commit Index
 
 	// Lo, Hi and EntryTerm describe the entries [Lo, Hi) of a MsgAppend, all of one

@@ -52,7 +52,7 @@ func (c *Core) PeerDown(id ReplicaID, down bool) {
 // settled says of a leader that no replica that can be reached needs anything
 // from it.
 func (c *Core) settled() bool {
-	if !c.o.Quiesce || !c.serving() || c.commit != c.view.last || c.view.durable != c.view.last || c.joint ||
+	if !c.o.Quiesce || !c.serving() || c.damaged != 0 || c.commit != c.view.last || c.view.durable != c.view.last || c.joint ||
 		c.lead.transfer.to != 0 || c.lead.reads.len() > 0 || c.writes.len() > 0 || c.staged.Lo < c.staged.Hi {
 		return false
 	}

@@ -43,6 +43,7 @@ type Core struct {
 
 	// promised is the end of a log that was durable here and is lost, zero if none is.
 	promised EntryID
+	damaged  Index // the first entry that can't be read, 0 if all can
 	// installing is the number of the write that replaces the log, until it is
 	// persisted; installDue before it has one. Meanwhile nothing is acknowledged.
 	installing uint64
@@ -151,7 +152,7 @@ func New(o Options, log Log, hs HardState, ls LogState) (*Core, error) {
 	c.toldTo = c.commit
 	c.resetTimer()
 	c.told = c.now()
-	c.promised, c.cameBack = ls.Promised, hs.Term > 0
+	c.promised, c.damaged, c.cameBack = ls.Promised, ls.Damaged, hs.Term > 0
 	c.checkRepaired()
 	return c, nil
 }

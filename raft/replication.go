@@ -129,7 +129,7 @@ func (c *Core) broadcastHeartbeat(regular bool) {
 		if regular {
 			p.mark()
 		}
-		c.send(p.id, Message{Type: MsgHeartbeat, Commit: min(p.match, c.commit), Context: c.lead.round, Quiet: quiet})
+		c.send(p.id, Message{Type: MsgHeartbeat, Commit: c.commit, Context: c.lead.round, Quiet: quiet})
 	}
 	c.quiet = quiet && len(c.peers) == 0
 }
@@ -165,7 +165,7 @@ func (c *Core) ackable() Index {
 	if c.hardDurable.Term != c.hard.Term || c.installing != 0 {
 		return 0
 	}
-	return min(c.follow.verified, c.view.durable)
+	return min(c.follow.verified, c.sound())
 }
 
 // stepAppend is AppendEntries (§5.3) with what late and duplicated messages
@@ -249,6 +249,9 @@ func (c *Core) truncateFrom(i Index) {
 		w.through = min(w.through, i-1)
 	}
 	c.truncate = i
+	if c.damaged >= i {
+		c.damaged = 0
+	}
 	c.dropConfigs(i)
 }
 
@@ -305,7 +308,7 @@ func (c *Core) reachedBy(self uint64, share func(*progress) uint64, outgoing boo
 // this leader's own term: an older one can still be replaced (§5.4.2, figure 8).
 // The leader's own share is what is durable here, not what it wrote (D4).
 func (c *Core) maybeCommit() {
-	if i := Index(c.reached(uint64(c.view.durable), (*progress).matched)); i > c.commit && i >= c.lead.noop {
+	if i := Index(c.reached(uint64(c.sound()), (*progress).matched)); i > c.commit && i >= c.lead.noop {
 		if t, ok := c.view.term(i); !ok || t != c.hard.Term {
 			invariants.Assertf(false, "entry %d behind the no-op %d of term %d has term %d", i, c.lead.noop, c.hard.Term, t)
 		}

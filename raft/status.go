@@ -47,6 +47,8 @@ type Status struct {
 	Commit, Last, Durable Index
 	// First is the index of the log's first entry, or the one it will have.
 	First Index
+	// Damaged is the first entry that can't be read, 0 if all can.
+	Damaged Index
 	// Quiet: see Core.Quiet. Repairing: the log has lost what was promised, and the
 	// replica abstains until it has it again. Stalled: a write is on its way for
 	// longer than an election timeout.

@@ -76,6 +76,8 @@ type disk struct {
 	start   *raft.ConfigEntry
 	// promised is the end of the log before it lost what was durable.
 	promised raft.EntryID
+	// damaged entries can't be read until someone repairs them.
+	damaged map[raft.Index]bool
 
 	queue   []write
 	journal int // how many of queue the journal has done
@@ -127,6 +129,11 @@ func (d *disk) apply(w *write, n int) {
 // keep shortens the log to n entries.
 func (d *disk) keep(n int) {
 	n = min(n, len(d.log))
+	for i := range d.damaged {
+		if int(i) > n {
+			delete(d.damaged, i)
+		}
+	}
 	d.log, d.marks = d.log[:n], d.marks[:n]
 }
 
@@ -142,6 +149,18 @@ func (d *disk) done() (n uint64) {
 	d.journal -= k
 	d.logged -= k
 	return n
+}
+
+// firstDamaged returns the first damaged entry that is in the log, 0 if none is.
+func (d *disk) firstDamaged() (first raft.Index) {
+	for i := range d.damaged {
+		if int(i) > len(d.log) || int(i) <= d.trimmed {
+			delete(d.damaged, i)
+		} else if first == 0 || i < first {
+			first = i
+		}
+	}
+	return first
 }
 
 // rot loses the last n durable entries, not without evidence.
@@ -177,7 +196,7 @@ func (d *disk) commit() (c raft.Index) {
 // state describes the log for raft.New.
 func (d *disk) state(commit raft.Index) raft.LogState {
 	last := raft.Index(len(d.log))
-	s := raft.LogState{Last: last, Commit: min(last, max(commit, raft.Index(d.trimmed))), Promised: d.promised}
+	s := raft.LogState{Last: last, Commit: min(last, max(commit, raft.Index(d.trimmed))), Promised: d.promised, Damaged: d.firstDamaged()}
 	if d.trimmed > 0 {
 		s.Prev = raft.EntryID{Term: d.log[d.trimmed-1].Term, Index: raft.Index(d.trimmed)}
 	}

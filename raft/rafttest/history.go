@@ -24,6 +24,8 @@ type Report struct {
 	Quiet int
 	// Rots counts logs that lost a durable tail.
 	Rots int
+	// Damages counts entries that became unreadable.
+	Damages int
 }
 
 // history is one run. Its weights are drawn at the start: a few strong faults
@@ -102,6 +104,8 @@ func (h *history) draw(trace io.Writer) {
 		{one(0, 0, 2, 8), (*history).reconfigure},
 		{one(0, 0, 1, 4), (*history).trim},
 		{one(0, 0, 1), (*history).rot},
+		{one(0, 0, 1), (*history).damage},
+		{one(0, 1), func(h *history) { h.any().Repair() }},
 		{one(1, 4), func(h *history) { h.any().Wake(h.pick(5)) }},
 		{one(0, 1), func(h *history) { h.any().PeerDown(h.any().ID, h.pick(2) == 0) }},
 	}
@@ -256,13 +260,30 @@ func (h *history) rot() {
 	}
 	for _, o := range h.c.Nodes {
 		config := o.configAt(len(o.Log)).Config
-		if o.disk.promised.Index != 0 || len(config.Voters) < 3 || config.Joint() && len(config.Outgoing) < 3 {
+		if o.disk.promised.Index != 0 || len(o.disk.damaged) > 0 && o != n || len(config.Voters) < 3 || config.Joint() && len(config.Outgoing) < 3 {
 			return
 		}
 	}
 	h.c.tracef("%d loses its tail\n", n.ID)
 	n.Rot(1 + h.pick(3))
 	h.report.Rots++
+}
+
+// damage makes an entry unreadable, on one node at a time.
+func (h *history) damage() {
+	n := h.any()
+	for _, o := range h.c.Nodes {
+		config := o.configAt(len(o.Log)).Config
+		if o != n && (len(o.disk.damaged) > 0 || o.disk.promised.Index != 0) || len(config.Voters) < 3 || config.Joint() && len(config.Outgoing) < 3 {
+			return
+		}
+	}
+	if len(n.disk.log) > 0 {
+		i := raft.Index(len(n.disk.log) - h.pick(min(10, len(n.disk.log))))
+		h.c.tracef("%d can't read entry %d\n", n.ID, i)
+		n.Damage(i)
+		h.report.Damages++
+	}
 }
 
 // reconfigure proposes some other configuration: learners first, so that they
@@ -351,6 +372,13 @@ func (h *history) converge() {
 		n.Wake(0)
 	}
 	h.c.Stabilize()
+	const repairTicks = 100 // a leader may be needed before a repair, and after it
+	for range repairTicks {
+		h.c.TickAll()
+		for _, n := range h.c.Nodes {
+			n.Repair()
+		}
+	}
 	if h.c.WaitLeader(2000) == 0 {
 		h.c.failf("no leader whom all follow, long after all faults ended: %v", h.c.Nodes)
 		return
@@ -361,6 +389,9 @@ func (h *history) converge() {
 		if id := h.c.Leader(); id != 0 && !proposed {
 			_, err := h.c.Propose(id, "last")
 			proposed = err == nil
+		}
+		for _, n := range h.c.Nodes {
+			n.Repair()
 		}
 		h.c.TickAll()
 		if h.c.err != nil || proposed && h.equal() {

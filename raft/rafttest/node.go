@@ -132,6 +132,48 @@ func (n *Node) Mark(commit raft.Index) {
 // Rot loses the last k durable entries of a stopped node, which it will notice.
 func (n *Node) Rot(k int) { n.disk.rot(k) }
 
+// Damage makes one entry on the disk unreadable, and the node notices.
+func (n *Node) Damage(i raft.Index) {
+	if int(i) <= n.disk.trimmed || int(i) > len(n.disk.log) {
+		return
+	}
+	if n.disk.damaged == nil {
+		n.disk.damaged = make(map[raft.Index]bool)
+	}
+	n.disk.damaged[i] = true
+	n.tellDamage()
+}
+
+// Repair gives back the damaged entries that some other node can read, and drops
+// those that retention has dropped elsewhere.
+func (n *Node) Repair() {
+	for i := range n.disk.damaged {
+		for _, o := range n.c.Nodes {
+			if int(i) <= o.disk.trimmed && i <= n.Commit && n.Core != nil {
+				_ = n.Trim(i + 1) // it may have been trimmed further
+			}
+			if o != n && int(i) > o.disk.trimmed && int(i) <= len(o.disk.log) && !o.disk.damaged[i] && int(i) <= len(n.disk.log) && o.disk.log[i-1] == n.disk.log[i-1] {
+				delete(n.disk.damaged, i)
+				break
+			}
+		}
+	}
+	n.tellDamage()
+}
+
+// tellDamage tells the core of the first damaged entry that it has in its log.
+func (n *Node) tellDamage() {
+	n.do(func() {
+		first := n.disk.firstDamaged()
+		if int(first) > len(n.Log) || int(first) <= n.trimmed {
+			first = 0
+		}
+		if err := n.Core.SetDamaged(first); err != nil && n.Core.Status().Faulted == nil {
+			n.c.failf("node %d: %v", n.ID, err)
+		}
+	})
+}
+
 // Wipe shortens the log on the disk of a stopped node, as bit rot might.
 func (n *Node) Wipe(keep int) { n.disk.keep(keep) }
 

@@ -75,7 +75,7 @@ var list = []mutant{
 	}},
 	{name: "leader counts itself before its disk has it", edits: []edit{{
 		file: "raft/replication.go",
-		old:  "c.reached(uint64(c.view.durable), (*progress).matched)",
+		old:  "c.reached(uint64(c.sound()), (*progress).matched)",
 		new:  "c.reached(uint64(c.view.last), (*progress).matched)",
 	}}},
 	{name: "half of the voters taken for a majority", edits: []edit{{
@@ -85,7 +85,7 @@ var list = []mutant{
 	}}},
 	{name: "follower acknowledges before its disk has it", edits: []edit{{
 		file: "raft/replication.go",
-		old:  "return min(c.follow.verified, c.view.durable)",
+		old:  "return min(c.follow.verified, c.sound())",
 		new:  "return c.follow.verified",
 	}}},
 	{name: "durable index without its write's number", edits: []edit{{
@@ -100,8 +100,8 @@ var list = []mutant{
 	}}},
 	{name: "follower acknowledges its last index, not the verified prefix", edits: []edit{
 		{file: "raft/replication.go",
-			old: "return min(c.follow.verified, c.view.durable)",
-			new: "return c.view.durable"},
+			old: "return min(c.follow.verified, c.sound())",
+			new: "return c.sound()"},
 		{file: "raft/replication.go", count: 2,
 			old: "HintIndex: c.follow.verified",
 			new: "HintIndex: c.view.last"},
@@ -282,8 +282,8 @@ var list = []mutant{
 	}}},
 	{name: "replica that lost its tail campaigns", by: raftHistories, edits: []edit{{
 		file: "raft/election.go",
-		old:  "if !c.mayLead() || c.repairing() {",
-		new:  "if !c.mayLead() {",
+		old:  "if !c.mayLead() || c.abstains() {",
+		new:  "if !c.mayLead() || c.damaged != 0 {",
 	}}},
 	{name: "term raised by a pre-vote", by: raftTests, edits: []edit{{
 		file: "raft/raft.go",
