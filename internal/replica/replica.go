@@ -34,6 +34,10 @@ type Options struct {
 	// accepts beyond the commit index before it answers raft.ErrBusy.
 	MaxMessageBytes, MaxInflightBytes, MaxUncommittedBytes int
 	MaxInflightMessages                                    int
+	// Priority, Lease and Quiesce are those of raft.Options.
+	Priority int
+	Lease    uint64
+	Quiesce  bool
 }
 
 // Replica is one replica of one partition. It isn't safe for concurrent use.
@@ -100,6 +104,7 @@ func (r *Replica) boot(rec segments.Recovery) error {
 		ElectionTicks: r.o.ElectionTicks, HeartbeatTicks: r.o.HeartbeatTicks,
 		MaxMessageBytes: r.o.MaxMessageBytes, MaxInflightBytes: r.o.MaxInflightBytes,
 		MaxUncommittedBytes: r.o.MaxUncommittedBytes, MaxInflightMessages: r.o.MaxInflightMessages,
+		Priority: r.o.Priority, Lease: r.o.Lease, Quiesce: r.o.Quiesce,
 	}, sizes{r.log}, r.hard, raft.LogState{
 		Prev:   raft.EntryID{Term: raft.Term(prevTerm), Index: raft.Index(prevIndex)},
 		Last:   max(last, raft.Index(prevIndex)),
