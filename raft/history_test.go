@@ -2,8 +2,12 @@ package raft_test
 
 import (
 	"flag"
+	"fmt"
 	"math/rand/v2"
 	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/logq/logq/raft/rafttest"
@@ -29,25 +33,38 @@ func TestRandomHistories(t *testing.T) {
 		}
 		return
 	}
-	var sum rafttest.Report
-	for seed := uint64(1); seed <= uint64(*seedsFlag); seed++ {
-		rep, err := history(seed, nil)
-		if err != nil {
-			t.Fatalf("seed %d: %v\nafter %+v", seed, err, rep)
-		}
-		sum.Steps += rep.Steps
-		sum.Elections += rep.Elections
-		sum.Committed += rep.Committed
-		sum.Lost += rep.Lost
-		sum.Crashes += rep.Crashes
-		sum.Reads += rep.Reads
-		sum.Configs += rep.Configs
-		sum.Joint += rep.Joint
-		sum.Jumps += rep.Jumps
-		sum.Trims += rep.Trims
-		sum.Quiet += rep.Quiet
-		sum.Rots += rep.Rots
-		sum.Damages += rep.Damages
+	var (
+		mu   sync.Mutex
+		sum  rafttest.Report
+		last atomic.Uint64 // seed that was taken
+		left sync.WaitGroup
+		// failed is the lowest seed that failed, so that a run is the same each time.
+		failed uint64
+		why    error
+	)
+	for range runtime.GOMAXPROCS(0) {
+		left.Go(func() {
+			for {
+				seed := last.Add(1)
+				mu.Lock()
+				stop := seed > uint64(*seedsFlag) || failed != 0 && seed > failed
+				mu.Unlock()
+				if stop {
+					return
+				}
+				rep, err := history(seed, nil)
+				mu.Lock()
+				sum.Add(rep)
+				if err != nil && (failed == 0 || seed < failed) {
+					failed, why = seed, fmt.Errorf("%w\nafter %+v", err, rep)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	left.Wait()
+	if failed != 0 {
+		t.Fatalf("seed %d: %v", failed, why)
 	}
 	t.Logf("%d histories: %+v", *seedsFlag, sum)
 	if sum.Elections < *seedsFlag || sum.Committed < 10**seedsFlag || sum.Lost == 0 || sum.Crashes == 0 || sum.Joint < *seedsFlag/2 || sum.Jumps < *seedsFlag/10 || sum.Quiet < *seedsFlag/10 || sum.Rots < *seedsFlag/10 || sum.Damages < *seedsFlag/10 {

@@ -28,6 +28,24 @@ type Report struct {
 	Damages int
 }
 
+// Add sums reports.
+func (r *Report) Add(o Report) {
+	r.Nodes += o.Nodes
+	r.Steps += o.Steps
+	r.Elections += o.Elections
+	r.Committed += o.Committed
+	r.Lost += o.Lost
+	r.Crashes += o.Crashes
+	r.Reads += o.Reads
+	r.Configs += o.Configs
+	r.Joint += o.Joint
+	r.Jumps += o.Jumps
+	r.Trims += o.Trims
+	r.Quiet += o.Quiet
+	r.Rots += o.Rots
+	r.Damages += o.Damages
+}
+
 // history is one run. Its weights are drawn at the start: a few strong faults
 // find what a mix of all weak ones never does.
 type history struct {
