@@ -15,8 +15,8 @@ import (
 
 var (
 	seedFlag  = flag.Uint64("seed", 0, "run this one history of TestRandomHistories, with its trace")
-	seedsFlag = flag.Int("histories", 500, "how many histories TestRandomHistories runs")
-	stepsFlag = flag.Int("steps", 2000, "how many steps a history has")
+	seedsFlag = flag.Int("histories", 2000, "how many histories TestRandomHistories runs")
+	stepsFlag = flag.Int("steps", 5000, "how many steps a history has")
 )
 
 // TestRandomHistories runs seeded histories of small clusters with everything
