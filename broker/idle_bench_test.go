@@ -31,8 +31,8 @@ func (h idleHandler) HandleRaft(_ protocol.BrokerID, m *raft.Message, frames []b
 	h.h.Deliver(m, frames)
 }
 func (h idleHandler) HandleBatch(_ protocol.BrokerID, msgs []raft.Message)                 { h.h.DeliverAll(msgs) }
-func (idleHandler) HandlePulse(protocol.BrokerID, []byte)                                  {}
-func (idleHandler) HandleLink(protocol.BrokerID)                                           {}
+func (h idleHandler) HandlePulse(from protocol.BrokerID, body []byte)                      { h.h.Pulse(from, body) }
+func (h idleHandler) HandleLink(from protocol.BrokerID)                                    { h.h.Link(from) }
 func (idleHandler) HandleRequest(context.Context, protocol.BrokerID, []byte, func([]byte)) {}
 func (idleHandler) HandleGossip(protocol.BrokerID, []byte)                                 {}
 

@@ -57,7 +57,7 @@ func (h *Host) handOver(ctx context.Context) {
 	defer cancel()
 	var led []*Group
 	for _, g := range h.Groups() {
-		if v := g.view.Load(); v.role == raft.RoleLeader && len(g.spec.Voters) > 1 {
+		if v := g.view.Load(); v.role == raft.RoleLeader && len(g.members.Load().ids) > 1 {
 			if err := g.Transfer(0); err != nil {
 				h.log.Debug("leadership not handed over", "group", g.spec.Name, "error", err)
 				continue

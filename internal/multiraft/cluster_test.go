@@ -25,6 +25,9 @@ type cluster struct {
 	mu     sync.Mutex
 	hosts  map[protocol.BrokerID]*multiraft.Host // guarded by mu
 	cut    map[protocol.BrokerID]bool            // guarded by mu
+	pairs  map[[2]protocol.BrokerID]bool         // cut one way; guarded by mu
+	mute   protocol.BrokerID                     // its pulses do not arrive; guarded by mu
+	sent   map[protocol.BrokerID]int             // messages, batches and pulses; guarded by mu
 	disks  map[protocol.BrokerID]*vfs.Mem
 	jrnls  map[protocol.BrokerID]*journal.Mem
 	faults map[protocol.BrokerID]*vfs.Faults
@@ -39,6 +42,7 @@ func newClusterWith(t *testing.T, n int, tweak func(*multiraft.Options)) *cluste
 		tweak: tweak,
 		t:     t, n: n,
 		hosts: make(map[protocol.BrokerID]*multiraft.Host), cut: make(map[protocol.BrokerID]bool),
+		sent: make(map[protocol.BrokerID]int), pairs: make(map[[2]protocol.BrokerID]bool),
 		disks: make(map[protocol.BrokerID]*vfs.Mem), jrnls: make(map[protocol.BrokerID]*journal.Mem),
 		faults: make(map[protocol.BrokerID]*vfs.Faults),
 	}
@@ -68,6 +72,7 @@ func (c *cluster) start(id protocol.BrokerID) *multiraft.Host {
 	c.mu.Lock()
 	c.hosts[id] = h
 	c.mu.Unlock()
+	c.relink(id)
 	return h
 }
 
@@ -91,6 +96,7 @@ func (c *cluster) stop(id protocol.BrokerID, abrupt bool) {
 	if err := h.Close(ctx); err != nil {
 		c.t.Errorf("close host %d: %v", id, err)
 	}
+	c.relink(id)
 	c.mu.Lock()
 	delete(c.hosts, id)
 	c.mu.Unlock()
@@ -108,6 +114,13 @@ func (c *cluster) setCut(id protocol.BrokerID, cut bool) {
 	c.mu.Unlock()
 }
 
+// part cuts two brokers off from each other, both ways.
+func (c *cluster) part(a, b protocol.BrokerID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pairs[[2]protocol.BrokerID{a, b}], c.pairs[[2]protocol.BrokerID{b, a}] = true, true
+}
+
 // link is one host's view of the network.
 type link struct {
 	c    *cluster
@@ -115,31 +128,59 @@ type link struct {
 }
 
 func (l link) Send(to protocol.BrokerID, m *raft.Message, frames [][]byte) bool {
-	l.c.mu.Lock()
-	h := l.c.hosts[to]
-	cut := l.c.cut[to] || l.c.cut[l.from]
-	l.c.mu.Unlock()
-	if h == nil {
-		return false
-	}
-	if !cut {
+	h, cut := l.c.path(l.from, to)
+	if h != nil && !cut {
 		h.Deliver(m, bytes.Join(frames, nil))
 	}
-	return true
+	return h != nil
 }
 
 func (l link) SendAll(to protocol.BrokerID, msgs []raft.Message) bool {
-	l.c.mu.Lock()
-	h := l.c.hosts[to]
-	cut := l.c.cut[to] || l.c.cut[l.from]
-	l.c.mu.Unlock()
-	if h == nil {
-		return false
-	}
-	if !cut {
+	h, cut := l.c.path(l.from, to)
+	if h != nil && !cut {
 		h.DeliverAll(msgs)
 	}
-	return true
+	return h != nil
+}
+
+func (l link) SendPulse(to protocol.BrokerID, body []byte) bool {
+	h, cut := l.c.path(l.from, to)
+	l.c.mu.Lock()
+	cut = cut || l.c.mute == l.from
+	l.c.mu.Unlock()
+	if h != nil && !cut {
+		h.Pulse(l.from, body)
+	}
+	return h != nil
+}
+
+func (l link) Peers() (ids []protocol.BrokerID) {
+	for i := 1; i <= l.c.n; i++ {
+		if id := protocol.BrokerID(i); id != l.from {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// path returns the host that a message goes to, nil if its broker is down, and
+// whether it is lost on the way.
+func (c *cluster) path(from, to protocol.BrokerID) (h *multiraft.Host, cut bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sent[from]++
+	return c.hosts[to], c.cut[to] || c.cut[from] || c.pairs[[2]protocol.BrokerID{from, to}]
+}
+
+// relink tells all other hosts that the connections of one have begun or ended.
+func (c *cluster) relink(id protocol.BrokerID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for other, h := range c.hosts {
+		if other != id {
+			h.Link(id)
+		}
+	}
 }
 
 // open opens a group on the given hosts.

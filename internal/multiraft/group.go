@@ -28,13 +28,6 @@ type ReadResult struct {
 	Term raft.Term
 }
 
-// PeerStatus is what a leader knows of one voter.
-type PeerStatus struct {
-	ID raft.ReplicaID
-	// Match is the highest index known to be durable there.
-	Match raft.Index
-}
-
 // Status is a snapshot of a replica, cheap to take.
 type Status struct {
 	Role    raft.Role
@@ -45,7 +38,12 @@ type Status struct {
 	HighWatermark, LogStart, NextOffset record.Offset
 	Last, Commit                        raft.Index
 
-	// Peers is set on the leader only.
+	// Config is the configuration in force, of entry ConfigIndex; 0 is that with which
+	// the group was made. It is committed once ConfigIndex <= Commit.
+	Config      raft.Config
+	ConfigIndex raft.Index
+	// Peers are all members with this replica, in the order of their ids. It is set on
+	// the leader only.
 	Peers []PeerStatus
 	// Err says why the replica is out of service; nil while it works.
 	Err error
@@ -63,23 +61,26 @@ type view struct {
 // Group is this broker's replica of one Raft group.
 type Group struct {
 	spec  Spec
+	hash  uint64
 	shard *shard
 	log   *segments.Log
 
 	// Owned by the shard's goroutine.
 	rep       *replica.Replica
 	appends   pendingAppends
-	latest    map[uint64]func(record.Offset, error)
+	latest    map[uint64]func(record.Offset, error) // nil while there is none
 	nextToken uint64
 	dirty     bool
 	gone      bool
+	regrouped bool // its peers have changed and were not looked at
+	promise   promise
 	awakeAt   int // 1 + the place in shard.awake, 0: it gets no ticks
 
 	// Published by the shard after each change, read by anyone.
-	view   atomic.Pointer[view]
-	hw     atomic.Int64
-	commit atomic.Uint64
-	match  []atomic.Uint64 // by position in spec.Voters
+	view    atomic.Pointer[view]
+	members atomic.Pointer[members]
+	hw      atomic.Int64
+	commit  atomic.Uint64
 
 	noted bool // guarded by the host's changes
 
@@ -96,8 +97,9 @@ func (g *Group) ID() raft.GroupID { return g.spec.Group }
 // Self returns the id of this broker's replica.
 func (g *Group) Self() raft.ReplicaID { return g.spec.Self }
 
-// Voters returns the group's members; the slice must not be changed.
-func (g *Group) Voters() []raft.ReplicaID { return g.spec.Voters }
+// Voters returns the voters by the configuration in force; the slice must not be
+// changed.
+func (g *Group) Voters() []raft.ReplicaID { return g.members.Load().config.Voters }
 
 // Append proposes one batch and takes ownership of it: base offset and leader
 // epoch are set in place. term is the leader term that the caller counts on, 0
@@ -209,21 +211,26 @@ func (g *Group) Status() Status {
 		Last:          raft.Index(g.log.Last()),
 		Commit:        raft.Index(g.commit.Load()),
 	}
+	m := g.members.Load()
+	s.Config, s.ConfigIndex = m.config, m.index
 	if v.role == raft.RoleLeader {
-		s.Peers = make([]PeerStatus, len(g.spec.Voters))
-		for i, id := range g.spec.Voters {
-			s.Peers[i] = PeerStatus{ID: id, Match: raft.Index(g.match[i].Load())}
-		}
+		s.Peers = m.peers()
 	}
 	return s
 }
 
-// publish makes the replica's state visible and wakes who waits for it. Only
-// the shard calls it.
+// publish makes the replica's state visible and wakes who waits for it. Only the
+// shard calls it.
 func (g *Group) publish() {
 	st := g.rep.Status()
-	for i, id := range g.spec.Voters {
-		g.match[i].Store(uint64(st.Match(id)))
+	m := g.members.Load()
+	if m.ids == nil || m.index != st.ConfigIndex || !m.config.Equal(st.Config) {
+		m = newMembers(&st)
+		g.regrouped = true
+	}
+	m.update(&st)
+	if m != g.members.Load() {
+		g.members.Store(m)
 	}
 	changed := false
 	old := g.view.Load()

@@ -48,6 +48,12 @@ type Options struct {
 	TailBytes int
 	// MaxUncommittedBytes is the quota of one group; default that of replica.
 	MaxUncommittedBytes int
+	// KeepAwake lets idle groups send heartbeats. Otherwise, with a Transport that is
+	// a Links, they are quiet.
+	KeepAwake bool
+	// WakesPerSecond bounds how many quiet groups wake when another broker is lost or
+	// returns, so that their elections don't all run at once; default 4,000.
+	WakesPerSecond int
 	// OnChange, if set, is told of the groups whose Status has a new role, leader,
 	// term, readiness to serve or error, or that were just opened. One goroutine of
 	// the host calls it, with each group at most once; what changes during a call
@@ -75,6 +81,9 @@ func (o *Options) setDefaults() {
 	if o.DiskWorkers == 0 {
 		o.DiskWorkers = defaultDiskWorkers
 	}
+	if o.WakesPerSecond == 0 {
+		o.WakesPerSecond = defaultWakesPerSecond
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -93,7 +102,7 @@ func (o *Options) validate() error {
 	need(o.Journal != nil, "Journal is missing")
 	need(o.Transport != nil, "Transport is missing")
 	need(o.Shards >= 0 && o.DiskWorkers >= 0, "Shards and DiskWorkers can't be negative")
-	need(o.Tick >= 0, "Tick can't be negative")
+	need(o.Tick >= 0 && o.WakesPerSecond >= 0, "Tick and WakesPerSecond can't be negative")
 	return errors.Join(errs...)
 }
 
@@ -119,9 +128,14 @@ type Host struct {
 	disk    *queue[flush]
 	journal *queue[save]
 	cold    coldReads
+	links   Links // o.Transport if it is one, else nil
+	lanes   *lanes
+	beat    *beat
 	changes *changes
 	targets *sync.Pool // of *[]*Group
 	stats   stats
+
+	wakesPerTick int // of one shard
 
 	loops   sync.WaitGroup // shards
 	workers sync.WaitGroup // disk workers, journal writer, cold readers
@@ -157,8 +171,12 @@ func New(o Options) (*Host, error) {
 	if err := h.loadHardStates(); err != nil {
 		return nil, err
 	}
-	for range o.Shards {
-		h.shards = append(h.shards, newShard(h))
+	h.links, _ = o.Transport.(Links)
+	h.lanes = newLanes()
+	h.beat = newBeat(h.links, h.lanes, o.Shards)
+	h.wakesPerTick = max(1, int(int64(o.WakesPerSecond)*int64(o.Tick)/int64(time.Second))/o.Shards)
+	for n := range o.Shards {
+		h.shards = append(h.shards, newShard(h, n))
 	}
 	return h, nil
 }
@@ -231,10 +249,13 @@ func (h *Host) dirOf(name string) string { return path.Join(h.o.Dir, name) }
 
 // shardOf spreads groups over shards by id, so that a group always meets the
 // same shard.
-func (h *Host) shardOf(id raft.GroupID) *shard {
-	n := uint64(14695981039346656037) // FNV-1a
+func (h *Host) shardOf(id raft.GroupID) *shard { return h.shards[hashOf(id)%uint64(len(h.shards))] }
+
+// hashOf is FNV-1a.
+func hashOf(id raft.GroupID) uint64 {
+	n := uint64(14695981039346656037)
 	for _, b := range id {
 		n = (n ^ uint64(b)) * 1099511628211
 	}
-	return h.shards[n%uint64(len(h.shards))]
+	return n
 }

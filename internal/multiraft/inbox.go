@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/logq/logq/internal/protocol"
 	"github.com/logq/logq/raft"
 	"github.com/logq/logq/record"
 )
@@ -18,6 +19,8 @@ const (
 	evFlushed                       // n, err
 	evSent                          // to: a cold append could not be sent
 	evTransfer                      // to, reply
+	evNotice                        // broker: its replica is not quiet any more
+	evLink                          // broker; g is nil
 	evOpen                          // g joins the shard
 	evClose                         // g leaves the shard, reply
 )
@@ -36,6 +39,7 @@ type event struct {
 	n        uint64
 	err      error
 	to       raft.ReplicaID
+	broker   protocol.BrokerID
 	reply    chan error
 }
 

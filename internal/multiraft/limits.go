@@ -9,6 +9,7 @@ const (
 	defaultHeartbeatTicks = 2
 	defaultDiskWorkers    = 8
 	defaultColdReaders    = 2
+	defaultWakesPerSecond = 4000
 
 	// inboxBytes bounds what waits for one shard: messages with their entries and
 	// batches to append.

@@ -8,12 +8,10 @@ import (
 	"io/fs"
 	"log/slog"
 	"slices"
-	"sync/atomic"
 
 	"github.com/logq/logq/internal/journal"
 	"github.com/logq/logq/internal/replica"
 	"github.com/logq/logq/raft"
-	"github.com/logq/logq/record"
 	"github.com/logq/logq/segments"
 )
 
@@ -93,7 +91,7 @@ func (h *Host) openReplica(spec Spec, hard raft.HardState) (*Group, error) {
 		SegmentBytes: spec.SegmentBytes, TailBytes: h.o.TailBytes,
 		Hard: hard, Seed: h.o.Seed ^ binary.LittleEndian.Uint64(spec.Group[:8]),
 		ElectionTicks: h.o.ElectionTicks, HeartbeatTicks: h.o.HeartbeatTicks,
-		MaxUncommittedBytes: h.o.MaxUncommittedBytes,
+		MaxUncommittedBytes: h.o.MaxUncommittedBytes, Quiesce: true,
 	})
 	if err != nil {
 		return nil, err
@@ -102,11 +100,11 @@ func (h *Host) openReplica(spec Spec, hard raft.HardState) (*Group, error) {
 		h.log.Log(h.ctx, slog.LevelWarn, "cut a torn tail off the log; it was never acknowledged",
 			"group", spec.Name, "bytes", rec.Truncated)
 	}
-	return &Group{
-		spec: spec, shard: h.shardOf(spec.Group), log: rep.Log(), rep: rep,
-		latest: make(map[uint64]func(record.Offset, error)),
-		match:  make([]atomic.Uint64, len(spec.Voters)),
-	}, nil
+	g := &Group{
+		spec: spec, hash: hashOf(spec.Group), shard: h.shardOf(spec.Group), log: rep.Log(), rep: rep,
+	}
+	g.members.Store(&members{})
+	return g, nil
 }
 
 // admit hands the group to its shard.

@@ -5,20 +5,10 @@ import (
 	"github.com/logq/logq/raft"
 )
 
-// BatchTransport is a Transport that takes many small messages at once. A shard
-// then hands over what one round of its loop has for a broker as one batch: the
-// heartbeats of all its groups cost one frame and one write.
-type BatchTransport interface {
-	Transport
-	// SendAll queues msgs, which have no frames, for broker to, all or none, and
-	// never blocks; false means dropped. msgs is copied.
-	SendAll(to protocol.BrokerID, msgs []raft.Message) bool
-}
-
 // outgoing gathers the small messages of one round of a shard's loop, by broker.
 // Those to one broker leave in order.
 type outgoing struct {
-	batches BatchTransport // nil: the transport takes them one by one
+	links   Links // nil: the transport takes them one by one
 	parcels map[protocol.BrokerID]*parcel
 	filled  []*parcel // those that are not empty
 }
@@ -29,8 +19,7 @@ type parcel struct {
 }
 
 func newOutgoing(h *Host) outgoing {
-	batches, _ := h.o.Transport.(BatchTransport)
-	return outgoing{batches: batches, parcels: make(map[protocol.BrokerID]*parcel)}
+	return outgoing{links: h.links, parcels: make(map[protocol.BrokerID]*parcel)}
 }
 
 // add queues a copy of m for broker to.
@@ -60,8 +49,8 @@ func (o *outgoing) flush(s *shard) {
 func (o *outgoing) send(s *shard, p *parcel) {
 	switch {
 	case len(p.msgs) == 0:
-	case o.batches != nil && len(p.msgs) > 1:
-		if !o.batches.SendAll(p.to, p.msgs) {
+	case o.links != nil && len(p.msgs) > 1:
+		if !o.links.SendAll(p.to, p.msgs) {
 			for i := range p.msgs {
 				o.unsent(s, &p.msgs[i])
 			}

@@ -3,18 +3,21 @@ package multiraft
 import (
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/logq/logq/internal/invariants"
 	"github.com/logq/logq/internal/protocol"
 	"github.com/logq/logq/internal/replica"
 	"github.com/logq/logq/raft"
+	"github.com/logq/logq/record"
 )
 
 // shard is one goroutine and the replicas that it owns. Nothing else touches
 // them, so they need no locks.
 type shard struct {
 	h       *Host
+	n       int // its place among the host's shards
 	in      *inbox
 	stop    chan struct{}
 	stopped chan struct{}
@@ -24,11 +27,16 @@ type shard struct {
 	dirty  []*Group
 	out    replica.Output
 	post   outgoing
+
+	ticks   uint64
+	lanes   []laneView // in the order of the host's lanes
+	sweeps  []sweep
+	resting atomic.Int64 // groups without ticks, for Stats
 }
 
-func newShard(h *Host) *shard {
+func newShard(h *Host, n int) *shard {
 	return &shard{
-		h: h, in: newInbox(), stop: make(chan struct{}), stopped: make(chan struct{}),
+		h: h, n: n, in: newInbox(), stop: make(chan struct{}), stopped: make(chan struct{}),
 		groups: make(map[raft.GroupID]*Group), post: newOutgoing(h),
 	}
 }
@@ -62,6 +70,10 @@ func (s *shard) run() {
 // handle carries out one event.
 func (s *shard) handle(e *event) {
 	g := e.g
+	if e.kind == evLink {
+		s.relink(e.broker)
+		return
+	}
 	if g.gone && e.kind != evOpen {
 		s.refuse(e, &UnknownGroupError{ID: g.spec.Group})
 		return
@@ -69,6 +81,7 @@ func (s *shard) handle(e *event) {
 	switch e.kind {
 	case evOpen:
 		s.groups[g.spec.Group] = g
+		s.resting.Add(1)
 		s.wake(g)
 		s.guard(g, func() { g.publish() })
 		e.reply <- nil
@@ -82,6 +95,9 @@ func (s *shard) handle(e *event) {
 	case evLatest:
 		s.guard(g, func() {
 			g.nextToken++
+			if g.latest == nil {
+				g.latest = make(map[uint64]func(record.Offset, error))
+			}
 			g.latest[g.nextToken] = e.read
 			g.rep.Read(g.nextToken, &s.out)
 		})
@@ -91,6 +107,8 @@ func (s *shard) handle(e *event) {
 		s.diskDone(g, e.err, func() { g.rep.Flushed(e.n, &s.out) })
 	case evSent:
 		s.guard(g, func() { g.rep.Sent(e.to, false, &s.out) })
+	case evNotice:
+		s.notice(g, e.broker)
 	case evTransfer:
 		s.guard(g, func() { e.reply <- g.rep.Transfer(e.to, &s.out) })
 	}
@@ -108,6 +126,7 @@ func (s *shard) append(g *Group, e *event) {
 }
 
 func (s *shard) step(g *Group, e *event) {
+	s.hear(g, &e.msg)
 	err := g.rep.Step(&e.msg, e.frames, &s.out)
 	var bad *replica.FrameError
 	if errors.As(err, &bad) {
@@ -145,7 +164,6 @@ func (s *shard) after(g *Group, err error) {
 	if err := g.rep.Err(); err != nil && g.view.Load() != nil && g.view.Load().err == nil {
 		s.h.stats.failed.Add(1)
 		s.h.log.Log(s.h.ctx, slog.LevelError, "replica taken out of service", "group", g.spec.Name, "replica", g.spec.Self, "error", err)
-		s.rest(g)
 	}
 	s.collect(g)
 	if !g.dirty {
@@ -191,6 +209,9 @@ func (s *shard) send(g *Group, m *replica.Send) {
 		}
 		return
 	}
+	if m.Message.Quiet {
+		g.promised(to, &m.Message)
+	}
 	if len(m.Frames) == 0 {
 		s.post.add(s, to, &m.Message)
 		return
@@ -211,7 +232,8 @@ func (s *shard) unsent(g *Group, m *raft.Message) {
 
 // settle starts the disk work of all that changed in this round.
 func (s *shard) settle() {
-	for i, g := range s.dirty {
+	for i := 0; i < len(s.dirty); i++ { // more may be added meanwhile
+		g := s.dirty[i]
 		s.dirty[i] = nil
 		g.dirty = false
 		if g.gone {
@@ -225,6 +247,13 @@ func (s *shard) settle() {
 			s.h.disk.submit(flush{g: g, n: w.FlushN})
 		}
 		g.publish()
+		if g.regrouped {
+			g.regrouped = false
+			s.introduce(g)
+		}
+		st := g.rep.Status()
+		s.keepPromise(g, &st)
+		s.pace(g)
 	}
 	s.dirty = s.dirty[:0]
 }
@@ -248,6 +277,9 @@ func (s *shard) close(g *Group) {
 	g.rep.Fail(ErrClosed, &s.out)
 	s.collect(g)
 	g.gone = true
+	st := g.rep.Status()
+	s.keepPromise(g, &st)
+	s.resting.Add(-1)
 	g.wakeWaiters()
 }
 

@@ -20,8 +20,9 @@ type Stats struct {
 	ColdReadErrors uint64
 	// Failed replicas were taken out of service.
 	Failed uint64
-	// Groups are open now.
-	Groups int
+	// Groups are open now; of them Awake need ticks, the others are quiet or out of
+	// service.
+	Groups, Awake int
 }
 
 type stats struct {
@@ -54,7 +55,12 @@ func (h *Host) Stats() Stats {
 	h.mu.RLock()
 	groups := len(h.groups)
 	h.mu.RUnlock()
+	awake := groups
+	for _, x := range h.shards {
+		awake -= int(x.resting.Load())
+	}
 	return Stats{
+		Awake:   max(0, awake),
 		Flushes: s.flushes.Load(), FlushErrors: s.flushErrors.Load(), FlushNanos: s.flushNanos.Load(),
 		JournalSaves: s.saves.Load(), JournalEntries: s.saveEntries.Load(),
 		JournalErrors: s.saveErrors.Load(), JournalNanos: s.saveNanos.Load(),

@@ -9,8 +9,15 @@ import (
 // Time for the replicas of a shard. Only those in awake get ticks, so that a tick
 // costs nothing for the others.
 
-// tick gives every awake replica a tick.
+// tick gives every awake replica a tick, looks who is heard, and says that this
+// shard lives.
 func (s *shard) tick(now time.Time) {
+	s.ticks++
+	s.watch()
+	s.sweepOn()
+	if s.ticks%uint64(s.h.o.HeartbeatTicks) == 0 {
+		defer s.h.beat.turn(s.n) // behind the work of this tick
+	}
 	// A group that is closed meanwhile would take another's place in the list; none
 	// is, since only events close groups.
 	for _, g := range s.awake {
@@ -31,6 +38,7 @@ func (s *shard) tickGroup(g *Group, now time.Time) {
 // wake lets g have ticks.
 func (s *shard) wake(g *Group) {
 	if g.awakeAt == 0 {
+		s.resting.Add(-1)
 		s.awake = append(s.awake, g)
 		g.awakeAt = len(s.awake)
 	}
@@ -47,4 +55,5 @@ func (s *shard) rest(g *Group) {
 	s.awake[len(s.awake)-1] = nil
 	s.awake = s.awake[:len(s.awake)-1]
 	g.awakeAt = 0
+	s.resting.Add(1)
 }

@@ -285,6 +285,15 @@ func (t *Transport) SendPulse(to protocol.BrokerID, body []byte) bool {
 	return t.count(classControl, c != nil && len(body) <= MaxPulse && c.putCovered(framePulse, nil, body, nil))
 }
 
+// Peers returns the other brokers.
+func (t *Transport) Peers() []protocol.BrokerID {
+	ids := make([]protocol.BrokerID, 0, len(t.links))
+	for id := range t.links {
+		ids = append(ids, id)
+	}
+	return ids
+}
+
 // Gossip queues a message without an answer. body must not change afterwards.
 // False as with Send.
 func (t *Transport) Gossip(to protocol.BrokerID, body []byte) bool {
