@@ -62,13 +62,10 @@ func (t *Transport) welcome(raw net.Conn) {
 		return
 	}
 	p.silence.Store(int64(t.o.Silence))
-	for i := range t.links[h.from] {
-		select {
-		case t.links[h.from][i].kick <- struct{}{}:
-		default:
-		}
+	if l := t.linksOf(h.from); l != nil {
+		l.wake()
 	}
-	c := t.newConn(nc, br, h.from, h.class, false)
+	c := t.newConn(t.ctx, nc, br, h.from, h.class, false)
 	if err := c.serve(); err != nil && !t.closed.Load() {
 		t.log.Debug("a peer connection ended", "peer", h.from, "class", h.class.String(), "error", err)
 	}

@@ -42,7 +42,7 @@ type conn struct {
 	err   error // why it ended; set before ended is
 }
 
-func (t *Transport) newConn(nc net.Conn, br *bufio.Reader, id protocol.BrokerID, cl class, dialed bool) *conn {
+func (t *Transport) newConn(ctx context.Context, nc net.Conn, br *bufio.Reader, id protocol.BrokerID, cl class, dialed bool) *conn {
 	limit := t.o.ControlQueueBytes
 	if cl == classBulk {
 		limit = t.o.BulkQueueBytes
@@ -53,7 +53,7 @@ func (t *Transport) newConn(nc net.Conn, br *bufio.Reader, id protocol.BrokerID,
 		asked:   requests{max: t.o.MaxRequests, maxBytes: t.o.MaxRequestBytes, waiting: make(map[uint64]*request)},
 		answers: answers{max: t.o.MaxRequests, maxBytes: t.o.MaxRequestBytes},
 	}
-	c.ctx, c.cancel = context.WithCancelCause(t.ctx)
+	c.ctx, c.cancel = context.WithCancelCause(ctx)
 	return c
 }
 
@@ -76,8 +76,12 @@ func (p *patience) Read(b []byte) (int, error) {
 // serve runs the connection until it fails or the transport closes.
 func (c *conn) serve() error {
 	if !c.t.enroll(c) {
-		c.end(ErrClosed)
-		return ErrClosed
+		err := ErrClosed
+		if !c.t.closed.Load() {
+			err = errRemoved
+		}
+		c.end(err)
+		return err
 	}
 	defer c.t.discharge(c)
 	if h := c.t.hosts; h != nil && c.class == classControl && !c.dialed {

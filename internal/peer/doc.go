@@ -17,6 +17,9 @@
 // with a jittered back-off, and at once when its peer calls us. A second
 // connection of the same peer and class replaces the first.
 //
+// AddPeer, RemovePeer and SetAddress change who the peers are while all goes on; a
+// broker that is none is refused with the reason, which both sides log once.
+//
 //	Send, Gossip, Request ─▶ outbox ─▶ writer ══ TCP ══▶ reader ─▶ Handler
 //	                                   reader ◀═════════ writer ◀─ outbox ◀─ reply
 //

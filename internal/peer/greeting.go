@@ -150,13 +150,13 @@ func readVerdict(r io.Reader) error {
 
 // judge says why a hello is refused, "" if it isn't.
 func (t *Transport) judge(h *hello) string {
-	switch _, known := t.o.Peers[h.from]; {
+	switch {
 	case h.to != t.o.Self:
 		return fmt.Sprintf("this is broker %d, not %d; check the addresses in --peers", t.o.Self, h.to)
 	case h.from == t.o.Self:
 		return fmt.Sprintf("two brokers call themselves %d; give each its own --id", h.from)
-	case !known:
-		return fmt.Sprintf("broker %d is not in the --peers of broker %d", h.from, t.o.Self)
+	case t.linksOf(h.from) == nil:
+		return fmt.Sprintf("broker %d is not in the --peers of broker %d, and was not added to the cluster, or is removed", h.from, t.o.Self)
 	case h.class != classControl && h.class != classBulk:
 		return fmt.Sprintf("connection class %d is unknown; run the same release on both", h.class)
 	}

@@ -17,24 +17,26 @@ import (
 // link keeps one dialled connection to a peer alive.
 type link struct {
 	t     *Transport
+	ctx   context.Context // ends with the transport, or when the peer is removed
 	peer  protocol.BrokerID
-	addr  string
+	addr  *atomic.Pointer[string]
 	class class
 	live  atomic.Pointer[conn]
 	kick  chan struct{} // the peer has just shown that it is there
 }
 
-// run dials, serves and dials again until the transport closes.
+// run dials, serves and dials again until the transport closes or the peer is
+// removed.
 func (l *link) run() {
 	who := fmt.Sprintf("%d %v", l.peer, l.class)
 	wait, kicked := l.t.o.BackoffMin, false
-	for !l.t.closed.Load() {
+	for !l.over() {
 		lasted, err := l.session(who)
-		if l.t.closed.Load() {
+		if l.over() {
 			return
 		}
 		if l.t.causes.changed(who, err.Error()) {
-			l.t.log.Warn("no connection to a peer", "peer", l.peer, "address", l.addr, "class", l.class.String(), "error", err)
+			l.t.log.Warn("no connection to a peer", "peer", l.peer, "address", *l.addr.Load(), "class", l.class.String(), "error", err)
 		}
 		if lasted > l.t.o.BackoffMax {
 			wait, kicked = l.t.o.BackoffMin, false
@@ -50,6 +52,9 @@ func (l *link) run() {
 	}
 }
 
+// over says that no connection is wanted any more.
+func (l *link) over() bool { return l.t.closed.Load() || l.ctx.Err() != nil }
+
 // pause waits before the next try. Half of the wait is drawn, so that brokers
 // that lost a peer together don't come back together. A peer that connects to us
 // is there again: it is dialled at once, and pause returns true.
@@ -60,7 +65,7 @@ func (l *link) pause(wait time.Duration, kick <-chan struct{}) bool {
 	case <-timer.C:
 	case <-kick:
 		return true
-	case <-l.t.ctx.Done():
+	case <-l.ctx.Done():
 	}
 	return false
 }
@@ -76,10 +81,10 @@ func (l *link) session(who string) (lasted time.Duration, err error) {
 	silence.Store(int64(l.t.o.Silence))
 	l.t.stats.dials.Add(1)
 	if l.t.causes.changed(who, "") {
-		l.t.log.Info("connected to a peer", "peer", l.peer, "address", l.addr, "class", l.class.String())
+		l.t.log.Info("connected to a peer", "peer", l.peer, "address", *l.addr.Load(), "class", l.class.String())
 	}
 	start := time.Now()
-	c := l.t.newConn(nc, br, l.peer, l.class, true)
+	c := l.t.newConn(l.ctx, nc, br, l.peer, l.class, true)
 	l.live.Store(c)
 	err = c.serve()
 	l.live.CompareAndSwap(c, nil)
@@ -88,9 +93,10 @@ func (l *link) session(who string) (lasted time.Duration, err error) {
 
 // connect dials and greets, within the handshake's timeout.
 func (l *link) connect() (net.Conn, *bufio.Reader, *atomic.Int64, error) {
-	ctx, cancel := context.WithTimeout(l.t.ctx, l.t.o.HandshakeTimeout)
+	ctx, cancel := context.WithTimeout(l.ctx, l.t.o.HandshakeTimeout)
 	defer cancel()
-	raw, err := l.t.o.Dial(ctx, l.addr)
+	addr := *l.addr.Load()
+	raw, err := l.t.o.Dial(ctx, addr)
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("dial: %w", err)
 	}
@@ -99,7 +105,7 @@ func (l *link) connect() (net.Conn, *bufio.Reader, *atomic.Int64, error) {
 	if l.t.o.TLS != nil {
 		cfg := l.t.o.TLS.Clone()
 		if cfg.ServerName == "" {
-			cfg.ServerName, _, _ = net.SplitHostPort(l.addr)
+			cfg.ServerName, _, _ = net.SplitHostPort(addr)
 		}
 		nc = tls.Client(p, cfg)
 		in = nc

@@ -141,7 +141,7 @@ func (t *Transport) absence(to protocol.BrokerID) error {
 	switch {
 	case t.closed.Load():
 		return ErrClosed
-	case t.links[to] == nil:
+	case t.linksOf(to) == nil:
 		return errNoSuchPeer
 	default:
 		return errNotConnected

@@ -61,7 +61,7 @@ func (t *Transport) Stats() Stats {
 		Control: t.stats.control.snapshot(), Bulk: t.stats.bulk.snapshot(),
 		Dials: t.stats.dials.Load(), DialErrors: t.stats.dialErrors.Load(), Refused: t.stats.refused.Load(),
 	}
-	for id := range t.o.Peers {
+	for id := range *t.links.Load() {
 		if t.Connected(id) {
 			s.Connected++
 		}

@@ -49,7 +49,7 @@ type HostHandler interface {
 // too, unless the broker is alone.
 type Options struct {
 	Self     protocol.BrokerID
-	Peers    map[protocol.BrokerID]string // HOST:PORT of the others
+	Peers    map[protocol.BrokerID]string // HOST:PORT of the others; see AddPeer
 	Listener net.Listener                 // owned by the transport from Start on
 	Handler  Handler
 	// ClusterID returns the cluster's id, "" until it is known. Two different ids
@@ -117,7 +117,7 @@ type Transport struct {
 	o      Options
 	hosts  HostHandler // o.Handler if it is one, else nil
 	log    *slog.Logger
-	links  map[protocol.BrokerID]*[2]link // by class; immutable
+	links  atomic.Pointer[map[protocol.BrokerID]*links] // replaced under mu
 	stats  stats
 	causes causes
 	ctx    context.Context // ends with the transport
@@ -127,6 +127,7 @@ type Transport struct {
 	closed atomic.Bool
 
 	mu       sync.Mutex
+	started  bool               // guarded by mu
 	conns    map[*conn]struct{} // greeted; guarded by mu; nil once closed
 	accepted map[caller]*conn   // the newest of each; guarded by mu
 }
@@ -156,17 +157,16 @@ func New(o Options) (*Transport, error) {
 		return nil, fmt.Errorf("peer transport options: %w", err)
 	}
 	o.setDefaults()
-	t := &Transport{o: o, log: o.Logger, links: make(map[protocol.BrokerID]*[2]link), slots: make(chan struct{}, maxGreetings)}
+	t := &Transport{o: o, log: o.Logger, slots: make(chan struct{}, maxGreetings)}
 	t.hosts, _ = o.Handler.(HostHandler)
 	t.ctx, t.cancel = context.WithCancelCause(context.Background())
 	t.causes.last = make(map[string]string)
 	t.conns, t.accepted = make(map[*conn]struct{}), make(map[caller]*conn)
+	all := make(map[protocol.BrokerID]*links, len(o.Peers))
 	for id, addr := range o.Peers {
-		t.links[id] = &[2]link{
-			{t: t, peer: id, addr: addr, class: classControl, kick: make(chan struct{}, 1)},
-			{t: t, peer: id, addr: addr, class: classBulk, kick: make(chan struct{}, 1)},
-		}
+		all[id] = t.newLinks(id, addr)
 	}
+	t.links.Store(&all)
 	return t, nil
 }
 
@@ -175,9 +175,11 @@ func (t *Transport) Start() {
 	if t.o.Listener != nil {
 		t.wg.Go(t.accept)
 	}
-	for _, pair := range t.links {
-		t.wg.Go(pair[0].run)
-		t.wg.Go(pair[1].run)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.started = true
+	for _, pair := range *t.links.Load() {
+		pair.start(t)
 	}
 }
 
@@ -209,11 +211,11 @@ func (t *Transport) Close(ctx context.Context) error {
 
 // enroll makes c known to Close, and lets an accepted connection replace the one
 // that the same caller had: that one is dead, though nothing has said so. False:
-// the transport is closing.
+// the transport is closing, or the peer was removed.
 func (t *Transport) enroll(c *conn) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.conns == nil {
+	if t.conns == nil || t.linksOf(c.peer) == nil {
 		return false
 	}
 	t.conns[c] = struct{}{}
@@ -245,11 +247,11 @@ func (t *Transport) clusterID() string {
 
 // conn returns the live connection to a peer, or nil.
 func (t *Transport) conn(to protocol.BrokerID, cl class) *conn {
-	pair := t.links[to]
+	pair := t.linksOf(to)
 	if pair == nil || t.closed.Load() {
 		return nil
 	}
-	return pair[cl-1].live.Load()
+	return pair.by[cl-1].live.Load()
 }
 
 // Connected reports whether both connections to a peer are up.
@@ -283,15 +285,6 @@ func (t *Transport) SendAll(to protocol.BrokerID, msgs []raft.Message) bool {
 func (t *Transport) SendPulse(to protocol.BrokerID, body []byte) bool {
 	c := t.conn(to, classControl)
 	return t.count(classControl, c != nil && len(body) <= MaxPulse && c.putCovered(framePulse, nil, body, nil))
-}
-
-// Peers returns the other brokers.
-func (t *Transport) Peers() []protocol.BrokerID {
-	ids := make([]protocol.BrokerID, 0, len(t.links))
-	for id := range t.links {
-		ids = append(ids, id)
-	}
-	return ids
 }
 
 // Gossip queues a message without an answer. body must not change afterwards.
