@@ -39,6 +39,14 @@
 //
 // Options.OnChange tells of new leaders and failures, so that nobody needs to poll.
 //
+// # Disks that hang
+//
+// A disk may hang without an error (docs/internals/raft.md, D7). Ticks come all the
+// same, since a shard waits for no disk; the core counts them from the moment a
+// write is handed out, to segments or journal, and hands leadership over. Flushes
+// that hang don't count against Options.DiskWorkers, so that groups on other disks
+// go on.
+//
 // # Quiet groups
 //
 // A group in which nothing happens is quiet (raft.Core.Quiet): its replicas get no

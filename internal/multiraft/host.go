@@ -42,7 +42,8 @@ type Options struct {
 	// longest is twice that. HeartbeatTicks is the leader's interval. Defaults 8
 	// and 2: an election after 400 to 800 ms of silence.
 	ElectionTicks, HeartbeatTicks int
-	// DiskWorkers bounds the flushes under way at once; default 8.
+	// DiskWorkers bounds the flushes under way at once, those that hang aside; default
+	// 8.
 	DiskWorkers int
 	// TailBytes is the in-memory tail of each log; default that of segments.
 	TailBytes int
@@ -125,7 +126,7 @@ type Host struct {
 	log     *slog.Logger
 	ctx     context.Context // for logging only; never cancelled
 	shards  []*shard
-	disk    *queue[flush]
+	disk    *pool[flush]
 	journal *queue[save]
 	cold    coldReads
 	links   Links // o.Transport if it is one, else nil
@@ -159,7 +160,7 @@ func New(o Options) (*Host, error) {
 	o.setDefaults()
 	h := &Host{
 		o: o, log: o.Logger, ctx: context.Background(),
-		disk: newQueue[flush](), journal: newQueue[save](),
+		journal: newQueue[save](),
 		groups:  make(map[raft.GroupID]*Group),
 		opening: make(map[raft.GroupID]struct{}),
 		hard:    make(map[raft.GroupID]storedHardState),
@@ -167,6 +168,7 @@ func New(o Options) (*Host, error) {
 		targets: newTargets(),
 		done:    make(chan struct{}),
 	}
+	h.disk = newPool(o.DiskWorkers, o.Tick*time.Duration(o.ElectionTicks)/2, h.workers.Go, h.flush)
 	h.cold = coldReads{h: h, jobs: make(chan coldRead, coldQueue)}
 	if err := h.loadHardStates(); err != nil {
 		return nil, err
@@ -186,10 +188,8 @@ func (h *Host) Start() {
 	for _, s := range h.shards {
 		h.loops.Go(s.run)
 	}
-	h.workers.Add(h.o.DiskWorkers + 1 + defaultColdReaders)
-	for range h.o.DiskWorkers {
-		go h.diskWorker()
-	}
+	h.disk.start()
+	h.workers.Add(1 + defaultColdReaders)
 	go h.journalWriter()
 	if h.o.OnChange != nil {
 		h.workers.Go(func() { h.changes.tell(h.o.OnChange) })

@@ -25,6 +25,10 @@ const (
 	// maxBatch is how many small messages go to one broker at once.
 	maxBatch = 512
 
+	// maxWorkers bounds the goroutines of a pool with those whose jobs hang, each of
+	// which holds a thread.
+	maxWorkers = 256
+
 	// abandonedAppend is how long an append with no deadline of its own waits.
 	abandonedAppend = time.Minute
 )

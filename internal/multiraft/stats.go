@@ -9,6 +9,8 @@ import (
 type Stats struct {
 	// Flushes are group commits; FlushNanos the time spent in them.
 	Flushes, FlushErrors, FlushNanos uint64
+	// HungFlushes are under way now, for longer than half an election timeout.
+	HungFlushes int
 	// JournalSaves are syncs of the journal, JournalEntries the hard states in
 	// them.
 	JournalSaves, JournalEntries, JournalErrors, JournalNanos uint64
@@ -30,6 +32,7 @@ type stats struct {
 	saves, saveEntries, saveErrors, saveNanos atomic.Uint64
 	dropped, strays, badFrames                atomic.Uint64
 	coldReadErrors, failed                    atomic.Uint64
+	hung                                      atomic.Int64
 }
 
 func (s *stats) flushed(d time.Duration, err error) {
@@ -60,8 +63,9 @@ func (h *Host) Stats() Stats {
 		awake -= int(x.resting.Load())
 	}
 	return Stats{
-		Awake:   max(0, awake),
-		Flushes: s.flushes.Load(), FlushErrors: s.flushErrors.Load(), FlushNanos: s.flushNanos.Load(),
+		Awake:       max(0, awake),
+		HungFlushes: int(s.hung.Load()),
+		Flushes:     s.flushes.Load(), FlushErrors: s.flushErrors.Load(), FlushNanos: s.flushNanos.Load(),
 		JournalSaves: s.saves.Load(), JournalEntries: s.saveEntries.Load(),
 		JournalErrors: s.saveErrors.Load(), JournalNanos: s.saveNanos.Load(),
 		Dropped: s.dropped.Load(), Strays: s.strays.Load(), BadFrames: s.badFrames.Load(),

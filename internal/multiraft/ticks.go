@@ -15,6 +15,9 @@ func (s *shard) tick(now time.Time) {
 	s.ticks++
 	s.watch()
 	s.sweepOn()
+	if s.n == 0 {
+		s.h.stats.hung.Store(int64(s.h.disk.look(now)))
+	}
 	if s.ticks%uint64(s.h.o.HeartbeatTicks) == 0 {
 		defer s.h.beat.turn(s.n) // behind the work of this tick
 	}

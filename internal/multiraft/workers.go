@@ -11,8 +11,8 @@ import (
 	"github.com/logq/logq/segments"
 )
 
-// queue is a FIFO that workers wait on. Its bound is the callers': a replica
-// has at most one item of a kind in it.
+// queue is a FIFO that one worker waits on. Its bound is the callers': a replica
+// has at most one item in it.
 type queue[T any] struct {
 	mu     sync.Mutex
 	more   *sync.Cond
@@ -33,23 +33,16 @@ func (q *queue[T]) submit(v T) {
 	q.more.Signal()
 }
 
-// take waits for items and returns up to limit of them, 0 for all; nil means
-// that the queue is closed and empty.
-func (q *queue[T]) take(limit int) []T {
+// take waits for items and returns all of them; none means that the queue is
+// closed and empty.
+func (q *queue[T]) take() []T {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for len(q.items) == 0 && !q.closed {
 		q.more.Wait()
 	}
-	n := len(q.items)
-	if limit > 0 {
-		n = min(n, limit)
-	}
-	if n == 0 {
-		return nil
-	}
-	got := append([]T(nil), q.items[:n]...)
-	q.items = q.items[:copy(q.items, q.items[n:])]
+	got := q.items
+	q.items = nil
 	return got
 }
 
@@ -66,20 +59,12 @@ type flush struct {
 	n uint64
 }
 
-// diskWorker makes segments durable, one log at a time.
-func (h *Host) diskWorker() {
-	defer h.workers.Done()
-	for {
-		jobs := h.disk.take(1)
-		if jobs == nil {
-			return
-		}
-		f := jobs[0]
-		start := time.Now()
-		err := f.g.log.Flush()
-		h.stats.flushed(time.Since(start), err)
-		f.g.shard.in.put(event{kind: evFlushed, g: f.g, n: f.n, err: err}, false)
-	}
+// flush makes the segments of one log durable.
+func (h *Host) flush(f flush) {
+	start := time.Now()
+	err := f.g.log.Flush()
+	h.stats.flushed(time.Since(start), err)
+	f.g.shard.in.put(event{kind: evFlushed, g: f.g, n: f.n, err: err}, false)
 }
 
 // save is one hard state on its way to the journal, or the removal of one.
@@ -96,7 +81,7 @@ type save struct {
 func (h *Host) journalWriter() {
 	defer h.workers.Done()
 	for {
-		jobs := h.journal.take(0)
+		jobs := h.journal.take()
 		if jobs == nil {
 			return
 		}
