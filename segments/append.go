@@ -158,6 +158,9 @@ func (l *Log) publish(seg *segment, c *chunk, b []byte, f *Frame, loc *Local) er
 	c.starts = append(c.starts, uint32(len(c.buf)))
 	c.buf = c.buf[:len(c.buf)+len(b)]
 	seg.add(b, int64(l.o.IndexInterval))
+	if f.Kind == KindConfig {
+		l.configs = append(l.configs, ConfigAt{f.Index, append([]byte(nil), b[FrameHeaderSize:]...)})
+	}
 	if n := len(l.terms); n == 0 || l.terms[n-1].Term != f.Term {
 		l.terms = append(l.terms, TermStart{Term: f.Term, First: f.Index})
 	}
@@ -207,6 +210,9 @@ func (l *Log) Truncate(from Index) error {
 	for n := len(l.terms); n > 0 && l.terms[n-1].First >= from; n-- {
 		l.terms = l.terms[:n-1]
 	}
+	for n := len(l.configs); n > 0 && l.configs[n-1].Index >= from; n-- {
+		l.configs = l.configs[:n-1]
+	}
 	l.last, l.next, l.lastTerm = from-1, at.offset, l.prevTerm
 	if n := len(l.terms); n > 0 {
 		l.lastTerm = l.terms[n-1].Term
@@ -235,7 +241,7 @@ func (l *Log) place(i Index) place {
 func (l *Log) dropSegments(from Index, pos int64) {
 	for n := len(l.segs); n > 0; n-- {
 		s := l.segs[n-1]
-		if s.base < from || s.base == from && n == 1 && s.made {
+		if s.base < from || s.base == from && n == 1 && (s.made || s.starts) {
 			if s.next > from {
 				s.truncate(from, pos)
 			}

@@ -15,6 +15,7 @@ import (
 type flusher struct {
 	busy  bool // guarded by Log.mu
 	gone  []*segment
+	after []*segment // files to be removed when the steps are done
 	steps []step
 	bufs  [][]byte
 	stats Stats // counted here, added under mu
@@ -72,7 +73,8 @@ func (l *Log) take() (bool, error) {
 		l.takeSegment(l.segs[i], i == len(l.segs)-1)
 	}
 	l.taken = l.last
-	fl.busy = len(fl.gone) > 0 || len(fl.steps) > 0
+	fl.after, l.replaced = l.replaced, fl.after[:0]
+	fl.busy = len(fl.gone) > 0 || len(fl.after) > 0 || len(fl.steps) > 0
 	return fl.busy, nil
 }
 
@@ -102,6 +104,7 @@ func (l *Log) done(err error) error {
 	l.stats.WrittenBytes += fl.stats.WrittenBytes
 	fl.stats = Stats{}
 	clear(fl.gone)
+	clear(fl.after)
 	clear(fl.bufs)
 	if err != nil {
 		l.poison = &PoisonedError{Dir: l.o.Dir, Cause: err}
@@ -121,17 +124,26 @@ func (l *Log) done(err error) error {
 
 // execute does the work. No lock is held; segments' file and allocated are ours.
 func (l *Log) execute() error {
-	for _, s := range l.flush.gone {
-		if err := errors.Join(s.closeFile(), l.o.FS.Remove(s.path)); err != nil {
-			return fmt.Errorf("remove truncated segment: %w", err)
-		}
-		if err := l.o.FS.SyncDir(l.o.Dir); err != nil {
-			return fmt.Errorf("sync directory after removing a truncated segment: %w", err)
-		}
+	if err := l.removeFiles(l.flush.gone); err != nil {
+		return err
 	}
 	for i := range l.flush.steps {
 		if err := l.executeStep(&l.flush.steps[i]); err != nil {
 			return err
+		}
+	}
+	return l.removeFiles(l.flush.after)
+}
+
+// removeFiles removes one file after the other, so that at each moment the files
+// that are left are a log.
+func (l *Log) removeFiles(segs []*segment) error {
+	for _, s := range segs {
+		if err := errors.Join(s.closeFile(), l.o.FS.Remove(s.path)); err != nil {
+			return fmt.Errorf("remove a segment: %w", err)
+		}
+		if err := l.o.FS.SyncDir(l.o.Dir); err != nil {
+			return fmt.Errorf("sync directory after removing a segment: %w", err)
 		}
 	}
 	return nil
@@ -205,9 +217,13 @@ func (l *Log) openFile(st *step) (err error) {
 func (l *Log) makeFile(s *segment, end int64) (err error) {
 	h := FileHeader{
 		Identity: l.o.Identity, ID: s.id, BaseIndex: s.base, BaseOffset: s.baseOffset,
-		BasePrevTerm: s.basePrev, Created: s.created,
+		BasePrevTerm: s.basePrev, Created: s.created, Config: s.config, Start: s.starts,
 	}
-	if s.file, err = l.o.FS.Create(s.path); err != nil {
+	name := s.path
+	if s.starts {
+		name += startSuffix
+	}
+	if s.file, err = l.o.FS.Create(name); err != nil {
 		return fmt.Errorf("make segment: %w", err)
 	}
 	s.allocated = 0
@@ -219,6 +235,12 @@ func (l *Log) makeFile(s *segment, end int64) (err error) {
 	}
 	if err := l.sync(s); err != nil {
 		return err
+	}
+	if s.starts {
+		// From this moment on the files of the old log are leftovers.
+		if err := l.o.FS.Rename(name, s.path); err != nil {
+			return fmt.Errorf("begin a new log: %w", err)
+		}
 	}
 	if err := l.o.FS.SyncDir(l.o.Dir); err != nil {
 		return fmt.Errorf("sync directory of a new segment: %w", err)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
@@ -119,16 +120,16 @@ func TestGoldenFrames(t *testing.T) {
 func TestGoldenHeader(t *testing.T) {
 	h := FileHeader{Version: fileVersion, Identity: goldenID, ID: goldenSegment, BaseIndex: 17, BaseOffset: 41, BasePrevTerm: 4, Created: 1700000000000}
 	full := h.encode()
-	if !allZero(full[posFileReserved:posHeaderCRC]) {
-		t.Error("reserved bytes are not zero")
+	if !allZero(full[posConfigIndex:posHeaderCRC]) {
+		t.Error("bytes without a configuration are not zero")
 	}
 	// The file holds the fields and the checksum; between them there are zeros.
-	raw := golden(t, "header", append(bytes.Clone(full[:posFileReserved]), full[posHeaderCRC:]...))
+	raw := golden(t, "header", append(bytes.Clone(full[:posConfigIndex]), full[posHeaderCRC:]...))
 	block := make([]byte, FileHeaderSize)
-	copy(block, raw[:posFileReserved])
-	copy(block[posHeaderCRC:], raw[posFileReserved:])
+	copy(block, raw[:posConfigIndex])
+	copy(block[posHeaderCRC:], raw[posConfigIndex:])
 	got, err := decodeHeader(block)
-	if err != nil || got != h {
+	if err != nil || !reflect.DeepEqual(got, h) {
 		t.Errorf("decoded %+v, %v", got, err)
 	}
 	if !bytes.Equal(got.encode(), block) {
@@ -147,7 +148,8 @@ func TestDocument(t *testing.T) {
 			{posFileMagic, len(fileMagic), "magic"}, {posFileVersion, 4, "version"}, {posHeaderSize, 4, "header_size"},
 			{posTopic, 16, "topic"}, {posPartition, 4, "partition"}, {posFileFlags, 4, "flags"}, {posSegmentID, 8, "segment_id"},
 			{posBaseIndex, 8, "base_index"}, {posFileOffset, 8, "base_offset"}, {posBasePrevTerm, 8, "base_prev_term"},
-			{posCreated, 8, "created"}, {posFileReserved, posHeaderCRC - posFileReserved, "reserved"}, {posHeaderCRC, 4, "header_crc"},
+			{posCreated, 8, "created"}, {posConfigIndex, 8, "config_index"}, {posConfigLen, 4, "config_len"},
+			{posFileReserved, posHeaderCRC - posFileReserved, "config"}, {posHeaderCRC, 4, "header_crc"},
 		},
 		"### Frame": {
 			{posMagic, 4, "magic"}, {posVersion, 1, "version"}, {posKind, 1, "kind"}, {posFlags, 2, "flags"},

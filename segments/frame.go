@@ -140,6 +140,8 @@ func content(f *Frame, payload int) string {
 		return "records in a frame that has no batch"
 	case f.Kind == KindNoOp && payload != 0:
 		return "payload in a no-op"
+	case f.Kind == KindConfig && payload > MaxConfigBytes:
+		return "configuration too long"
 	case f.Index == 0 || f.Term == 0:
 		return "index or term 0"
 	case f.PrevTerm > f.Term:

@@ -22,11 +22,16 @@ const (
 	posFileOffset   = 56
 	posBasePrevTerm = 64
 	posCreated      = 72
-	posFileReserved = 80
+	posConfigIndex  = 80
+	posConfigLen    = 88
+	posFileReserved = 92 // or the configuration
 	posHeaderCRC    = 4092
 
 	fileMagic   = "logq-seg"
 	fileVersion = 1
+
+	fileFlagConfig = 1 << 0
+	fileFlagStart  = 1 << 1
 )
 
 // FileHeader is the decoded header block of a segment file.
@@ -38,6 +43,11 @@ type FileHeader struct {
 	BaseOffset   record.Offset
 	BasePrevTerm Term
 	Created      int64 // milliseconds since the epoch, 0 if unknown
+	// Config was in force at the base; without payload if none was that is known.
+	Config ConfigAt
+	// Start says that the log was begun anew here: files with lower IDs are not
+	// part of it.
+	Start bool
 }
 
 func (h *FileHeader) encode() []byte {
@@ -52,6 +62,17 @@ func (h *FileHeader) encode() []byte {
 	le.PutUint64(b[posFileOffset:], uint64(h.BaseOffset))
 	le.PutUint64(b[posBasePrevTerm:], uint64(h.BasePrevTerm))
 	le.PutUint64(b[posCreated:], uint64(h.Created))
+	flags := uint32(0)
+	if h.Start {
+		flags |= fileFlagStart
+	}
+	if len(h.Config.Payload) > 0 {
+		flags |= fileFlagConfig
+		le.PutUint64(b[posConfigIndex:], uint64(h.Config.Index))
+		le.PutUint32(b[posConfigLen:], uint32(len(h.Config.Payload)))
+		copy(b[posFileReserved:posHeaderCRC], h.Config.Payload)
+	}
+	le.PutUint32(b[posFileFlags:], flags)
 	le.PutUint32(b[posHeaderCRC:], crc32.Checksum(b[:posHeaderCRC], castagnoli))
 	return b
 }
@@ -83,18 +104,31 @@ func decodeHeader(b []byte) (h FileHeader, err error) {
 	h.BaseOffset = record.Offset(le.Uint64(b[posFileOffset:]))
 	h.BasePrevTerm = Term(le.Uint64(b[posBasePrevTerm:]))
 	h.Created = int64(le.Uint64(b[posCreated:]))
+	flags := le.Uint32(b[posFileFlags:])
+	h.Start = flags&fileFlagStart != 0
+	n := le.Uint32(b[posConfigLen:])
+	if flags&fileFlagConfig != 0 && n > 0 && n <= MaxConfigBytes {
+		h.Config = ConfigAt{Index(le.Uint64(b[posConfigIndex:])), append([]byte(nil), b[posFileReserved:posFileReserved+n]...)}
+	}
 	switch {
 	case le.Uint32(b[posHeaderSize:]) != FileHeaderSize:
 		return h, headerFault("unexpected header size")
-	case le.Uint32(b[posFileFlags:]) != 0:
+	case flags&^(fileFlagConfig|fileFlagStart) != 0:
 		return h, headerFault("unknown flags")
+	case (flags&fileFlagConfig != 0) != (len(h.Config.Payload) > 0) || h.Config.Index >= max(1, h.BaseIndex):
+		return h, headerFault("configuration out of range")
 	case h.BaseIndex == 0 || h.BaseOffset < 0:
 		return h, headerFault("base index or offset out of range")
 	}
 	return h, nil
 }
 
-const fileSuffix = ".seg"
+const (
+	fileSuffix = ".seg"
+	// startSuffix is behind the name of a file that begins the log anew, until it is
+	// whole.
+	startSuffix = ".start"
+)
 
 func fileName(base Index, id ID) string { return fmt.Sprintf("%020d-%s%s", base, id, fileSuffix) }
 

@@ -4,6 +4,10 @@ import "github.com/logq/logq/record"
 
 // Sizes and limits, in bytes unless said otherwise.
 const (
+	// MaxConfigBytes bounds the payload of a config entry, so that the header block of
+	// a segment can hold it.
+	MaxConfigBytes = posHeaderCRC - posFileReserved
+
 	// FrameHeaderSize is what a frame adds to its payload.
 	FrameHeaderSize = 96
 	// ReplicatedSize is the first part of a frame's header, equal on all replicas.

@@ -3,6 +3,7 @@ package segments
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"sync"
 
@@ -16,11 +17,15 @@ type Log struct {
 	o        Options
 	salt     salt
 	chunkMax int
-	first    Index         // of the log; above 1 once a retention has run
-	prevTerm Term          // of the entry before first
-	start    record.Offset // of the first record
 
 	mu sync.RWMutex // guards what follows; never held over I/O
+
+	first    Index         // of the log; above 1 after a TrimFront or a Reset
+	prevTerm Term          // of the entry before first
+	start    record.Offset // of the first record
+	// firstConfig was in force at the start, configs are the config entries since.
+	firstConfig ConfigAt
+	configs     []ConfigAt
 
 	// Changed by the owner only, who may read it without mu.
 	segs      []*segment // in order; adjacent: segs[i].next == segs[i+1].base
@@ -43,13 +48,16 @@ type Log struct {
 	commit     Index
 
 	// Changed by owner and Flush.
-	tail    tail
-	gone    []*segment // dropped by a Truncate, their files to be removed
-	taken   Index      // entries up to here are durable or a Flush writes them
-	durable Index      // Invariant: durable <= taken <= last
-	poison  error      // *PoisonedError: no more I/O for writing
-	closed  bool
-	stats   Stats
+	tail tail
+	gone []*segment // dropped by a Truncate, their files to be removed
+	// replaced are dropped by a TrimFront or a Reset; their files go when all else is
+	// durable.
+	replaced []*segment
+	taken    Index // entries up to here are durable or a Flush writes them
+	durable  Index // Invariant: durable <= taken <= last
+	poison   error // *PoisonedError: no more I/O for writing
+	closed   bool
+	stats    Stats
 
 	flush flusher // for the one Flush that runs
 }
@@ -61,14 +69,26 @@ type place struct {
 }
 
 // First returns the index of the first entry, or the one it will have.
-func (l *Log) First() Index { return l.first }
+func (l *Log) First() Index {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.first
+}
 
 // PrevOfFirst returns index and term of the entry before the first; 0 and 0 for
 // a log that begins with entry 1.
-func (l *Log) PrevOfFirst() (Index, Term) { return l.first - 1, l.prevTerm }
+func (l *Log) PrevOfFirst() (Index, Term) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.first - 1, l.prevTerm
+}
 
 // StartOffset returns the log start offset.
-func (l *Log) StartOffset() record.Offset { return l.start }
+func (l *Log) StartOffset() record.Offset {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.start
+}
 
 // Last returns the index of the last entry, durable or not; 0 if there is none.
 func (l *Log) Last() Index {
@@ -158,11 +178,11 @@ func (l *Log) Sealable() []ID {
 func (l *Log) Unflushed() bool {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	if len(l.gone) > 0 || l.durable < l.last {
+	if len(l.gone) > 0 || len(l.replaced) > 0 || l.durable < l.last {
 		return true
 	}
 	n := len(l.segs)
-	return n > 0 && l.segs[n-1].cut
+	return n > 0 && (l.segs[n-1].cut || !l.segs[n-1].made)
 }
 
 // UnflushedBytes returns the size of the frames that are not durable yet.
@@ -209,7 +229,7 @@ func (l *Log) Close() error {
 		return nil
 	}
 	l.closed = true
-	segs := append(append([]*segment(nil), l.segs...), l.gone...)
+	segs := slices.Concat(l.segs, l.gone, l.replaced)
 	l.mu.Unlock()
 	var errs []error
 	for _, s := range segs {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path"
 	"slices"
+	"strings"
 
 	"github.com/logq/logq/internal/vfs"
 )
@@ -56,6 +57,7 @@ type opening struct {
 	// An unfinished new file, to be removed: the entries before it were durable.
 	unfinished string
 	mark       Index
+	leftovers  []string // of a log that was begun anew, to be removed
 }
 
 // found is a segment file in the directory.
@@ -73,6 +75,9 @@ func (op *opening) open() error {
 		err = vfs.MkdirAllSync(l.o.FS, l.o.Dir)
 	}
 	if err != nil {
+		return fmt.Errorf("segments: open %s: %w", l.o.Dir, err)
+	}
+	if files, err = op.begun(files); err != nil {
 		return fmt.Errorf("segments: open %s: %w", l.o.Dir, err)
 	}
 	op.mark = l.o.DurableMark
@@ -99,6 +104,9 @@ func (op *opening) open() error {
 			return err
 		}
 	}
+	if err := op.removeLeftovers(); err != nil {
+		return err
+	}
 	op.finish()
 	return nil
 }
@@ -112,6 +120,12 @@ func (op *opening) list() ([]found, error) {
 	}
 	var files []found
 	for _, name := range names {
+		if stem, ok := strings.CutSuffix(name, startSuffix); ok {
+			if _, _, ok := parseName(stem); ok {
+				op.leftovers = append(op.leftovers, path.Join(o.Dir, name))
+				continue
+			}
+		}
 		base, id, ok := parseName(name)
 		if !ok {
 			op.rec.Warnings = append(op.rec.Warnings, fmt.Sprintf("%s is no segment and was left alone", path.Join(o.Dir, name)))
@@ -120,12 +134,37 @@ func (op *opening) list() ([]found, error) {
 		files = append(files, found{name, base, id})
 	}
 	slices.SortFunc(files, func(a, b found) int { return cmp.Or(cmp.Compare(a.base, b.base), cmp.Compare(a.id, b.id)) })
-	for i := 1; i < len(files); i++ {
-		if f := files[i]; f.base == files[i-1].base {
-			return nil, &CorruptionError{Path: path.Join(o.Dir, f.name), SegmentID: f.id, Index: f.base, Err: fmt.Errorf("segment %s begins with the same entry", files[i-1].id)}
+	return files, nil
+}
+
+// begun returns the files of the log that was begun anew last, or all if none was:
+// the file that says so and those with higher IDs, which were made after it. The
+// others are leftovers of the log before.
+func (op *opening) begun(files []found) ([]found, error) {
+	begin := ID(0)
+	for _, f := range files {
+		h, err := readHeader(op.l.o.FS, path.Join(op.l.o.Dir, f.name))
+		var fault headerFault
+		var newer *VersionError
+		if err != nil && !errors.As(err, &fault) && !errors.As(err, &newer) {
+			return nil, fmt.Errorf("segments: read header of %s: %w", f.name, err)
+		}
+		if err == nil && h.Start && h.ID == f.id && h.Identity == op.l.o.Identity {
+			begin = max(begin, f.id)
 		}
 	}
-	return files, nil
+	var current []found
+	for _, f := range files {
+		if op.l.maxID = max(op.l.maxID, f.id); f.id < begin {
+			op.leftovers = append(op.leftovers, path.Join(op.l.o.Dir, f.name))
+			continue
+		}
+		if n := len(current); n > 0 && current[n-1].base == f.base {
+			return nil, &CorruptionError{Path: path.Join(op.l.o.Dir, f.name), SegmentID: f.id, Index: f.base, Err: fmt.Errorf("segment %s begins with the same entry", current[n-1].id)}
+		}
+		current = append(current, f)
+	}
+	return current, nil
 }
 
 // headers reads the header blocks and makes l.segs of them.
@@ -147,7 +186,7 @@ func (op *opening) headers(files []found) error {
 	}
 	if len(l.segs) > 0 {
 		s := l.segs[0]
-		l.first, l.prevTerm, l.start = s.base, s.basePrev, s.baseOffset
+		l.first, l.prevTerm, l.start, l.firstConfig = s.base, s.basePrev, s.baseOffset, s.config
 	}
 	op.at = position{l.first - 1, l.prevTerm, l.start}
 	return nil
@@ -176,6 +215,7 @@ func (op *opening) header(f found) (*segment, error) {
 	}
 	s := l.newSegment(h.ID, h.BaseIndex, h.BaseOffset, h.BasePrevTerm)
 	s.created, s.made, s.trimmed = h.Created, true, true
+	s.config, s.starts = h.Config, h.Start
 	return s, nil
 }
 
@@ -238,6 +278,21 @@ func (op *opening) remove() error {
 		return fmt.Errorf("segments: sync directory %s: %w", o.Dir, err)
 	}
 	op.rec.Warnings = append(op.rec.Warnings, fmt.Sprintf("%s was unfinished, without entries, and was removed", op.unfinished))
+	return nil
+}
+
+// removeLeftovers removes what a Reset was stopped from removing.
+func (op *opening) removeLeftovers() error {
+	o := &op.l.o
+	for _, name := range op.leftovers {
+		if err := o.FS.Remove(name); err != nil {
+			return fmt.Errorf("segments: remove leftover %s: %w", name, err)
+		}
+		if err := o.FS.SyncDir(o.Dir); err != nil {
+			return fmt.Errorf("segments: sync directory %s: %w", o.Dir, err)
+		}
+		op.rec.Warnings = append(op.rec.Warnings, fmt.Sprintf("%s belonged to a log that was begun anew and was removed", name))
+	}
 	return nil
 }
 
@@ -350,6 +405,9 @@ func (op *opening) take(s *segment, b []byte, f *Frame, loc *Local) {
 	l := op.l
 	if n := len(l.terms); n == 0 || l.terms[n-1].Term != f.Term {
 		l.terms = append(l.terms, TermStart{Term: f.Term, First: f.Index})
+	}
+	if f.Kind == KindConfig {
+		l.configs = append(l.configs, ConfigAt{f.Index, append([]byte(nil), b[FrameHeaderSize:]...)})
 	}
 	op.rec.Evidence = max(op.rec.Evidence, loc.DurableThrough)
 	if loc.Commit > op.rec.Commit {

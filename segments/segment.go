@@ -18,6 +18,8 @@ type segment struct {
 	base       Index
 	baseOffset record.Offset
 	basePrev   Term
+	config     ConfigAt // in force at the base
+	starts     bool     // the log begins here: files with lower IDs are gone
 	created    int64
 	path       string
 	salt       salt
@@ -54,7 +56,8 @@ const noTime = math.MinInt64
 func (l *Log) newSegment(id ID, base Index, offset record.Offset, prev Term) *segment {
 	return &segment{
 		id: id, base: base, baseOffset: offset, basePrev: prev,
-		path: path.Join(l.o.Dir, fileName(base, id)), salt: l.salt.forSegment(id),
+		config: l.lastConfig(),
+		path:   path.Join(l.o.Dir, fileName(base, id)), salt: l.salt.forSegment(id),
 		next: base, end: FileHeaderSize, taken: FileHeaderSize, synced: FileHeaderSize,
 		maxTime: noTime,
 	}
