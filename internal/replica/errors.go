@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/logq/logq/raft"
@@ -17,6 +18,9 @@ type LostError struct {
 func (e *LostError) Error() string {
 	return fmt.Sprintf("another entry was committed in the place of entry %d of term %d; it is not written, send it again", e.Index, e.Term)
 }
+
+// errSkipped is why a batch's outcome is unknown after a jump.
+var errSkipped = errors.New("this replica was behind the start of its leader's log and was not told what was committed before it")
 
 // UnknownError says that nobody here can tell any more whether a batch will be
 // committed: the disk failed, the replica stopped or the deadline passed while

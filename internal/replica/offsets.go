@@ -24,6 +24,9 @@ func (m *offsetMarks) push(i raft.Index, next record.Offset) {
 	m.next.push(next)
 }
 
+// reset forgets all: the log begins anew.
+func (m *offsetMarks) reset() { m.next.drop(m.next.len()) }
+
 // truncate drops the entries from i on. They are all above the commit index, or
 // the core has broken its promise.
 func (m *offsetMarks) truncate(i raft.Index) {

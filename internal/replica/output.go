@@ -8,8 +8,8 @@ import (
 // Send is one message for another replica.
 type Send struct {
 	Message raft.Message
-	// Frames holds the entries of an append in wire form; it aliases the log's
-	// memory and is immutable.
+	// Frames holds the entries of an append in wire form, or the start of the log
+	// beside a jump; it aliases the log's memory and is immutable.
 	Frames [][]byte
 	// Cold says that the entries [Message.Lo, Message.Hi) are no longer in
 	// memory: the driver reads them with Log().ReadFrames, away from the shard,

@@ -75,6 +75,32 @@ func (p *proposals) truncate(i raft.Index) {
 	}
 }
 
+// jump ends those up to index i as unknown: the log now begins behind them, and
+// what was committed there is not told.
+func (p *proposals) jump(i raft.Index, out *Output) {
+	unknown := func(v *proposal) {
+		out.Appends = append(out.Appends, AppendResult{Token: v.token, Err: &UnknownError{Cause: errSkipped}})
+	}
+	n := p.q.len()
+	for k := range n {
+		if v := p.q.at(k); v.index <= i {
+			unknown(v)
+		} else {
+			p.displaced = append(p.displaced, *v)
+		}
+	}
+	p.q.drop(n)
+	waiting := p.displaced[:0]
+	for _, v := range p.displaced {
+		if v.index <= i {
+			unknown(&v)
+		} else {
+			waiting = append(waiting, v)
+		}
+	}
+	p.displaced = waiting
+}
+
 // fail reports all as unknown.
 func (p *proposals) fail(cause error, out *Output) {
 	for k := range p.q.len() {

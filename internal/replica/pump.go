@@ -32,6 +32,9 @@ func (r *Replica) write(rd *raft.Ready, out *Output) {
 		r.hard, r.term = rd.Hard, rd.Hard.Term
 		out.Changed = true
 	}
+	if rd.Install != nil {
+		r.install(rd.Install, out)
+	}
 	if rd.Truncate != 0 {
 		invariants.Assertf(rd.Truncate > r.commit, "truncation at %d, commit is %d", rd.Truncate, r.commit)
 		r.must(r.log.Truncate(segments.Index(rd.Truncate)))
@@ -40,16 +43,17 @@ func (r *Replica) write(rd *raft.Ready, out *Output) {
 	}
 	appended := rd.Append.Hi > rd.Append.Lo
 	if appended {
-		r.append(&rd.Append)
+		r.append(rd)
 	}
 	if rd.N != 0 {
-		r.disk.push(rd.N, rd.SaveHard, rd.Truncate != 0 || appended)
+		r.disk.push(rd.N, rd.SaveHard, rd.Truncate != 0 || rd.Install != nil || appended)
 	}
 }
 
-// append stages the entries [e.Lo, e.Hi): the leader's no-op, the staged
-// proposal, or the part of the received frames that the core wants.
-func (r *Replica) append(e *raft.Entries) {
+// append stages the entries of a Ready: the leader's no-op, a configuration, the
+// staged proposal, or the part of the received frames that the core wants.
+func (r *Replica) append(rd *raft.Ready) {
+	e := &rd.Append
 	local := segments.Local{
 		WriteTerm:      segments.Term(r.term),
 		DurableThrough: r.log.Durable(),
@@ -70,7 +74,10 @@ func (r *Replica) append(e *raft.Entries) {
 		Kind: segments.Kind(e.Kind), Index: segments.Index(e.Lo), Term: segments.Term(e.Term),
 		PrevTerm: r.log.LastTerm(), BaseOffset: r.log.NextOffset(),
 	}
-	if e.Kind == raft.KindData {
+	switch e.Kind {
+	case raft.KindConfig:
+		f.Payload = rd.Config.AppendTo(nil)
+	case raft.KindData:
 		invariants.Assertf(r.staged != nil, "entry %d has no batch", e.Lo)
 		f.Records, f.MaxTimestamp, f.Payload = uint32(r.staged.Count()), r.staged.MaxTimestamp(), r.staged
 		r.staged = nil
@@ -129,6 +136,8 @@ func (r *Replica) send(msgs []raft.Message, out *Output) {
 		if m := &s.Message; m.Type == raft.MsgAppend && m.Hi > m.Lo {
 			frames, ok := r.log.TailFrames(segments.Index(m.Lo), segments.Index(m.Hi))
 			s.Frames, s.Cold = frames, !ok
+		} else if m.Type == raft.MsgJump {
+			s.Frames = [][]byte{r.jumpStart()}
 		}
 		out.Sends = append(out.Sends, s)
 	}

@@ -13,7 +13,8 @@ import (
 type Options struct {
 	Group    raft.GroupID
 	Identity segments.Identity
-	// ID is this replica, Voters the group's members; ID must be among them.
+	// ID is this replica. Voters are the members with which the group was made; a
+	// replica that joined later has none and learns who belongs to it from the log.
 	ID     raft.ReplicaID
 	Voters []raft.ReplicaID
 	// FS and Dir hold the partition's segment files.
@@ -60,6 +61,7 @@ type Replica struct {
 	staged record.Batch // own proposal
 	raw    []byte       // frames of a stepped append
 	rawLo  raft.Index
+	start  segments.Start // what came beside a jump
 }
 
 // Open opens or creates the log in o.Dir and boots the core on it. It does file
@@ -99,6 +101,10 @@ func (r *Replica) boot(rec segments.Recovery) error {
 	for i, s := range starts {
 		terms[i] = raft.TermStart{Term: raft.Term(s.Term), First: raft.Index(s.First)}
 	}
+	configs, err := r.bootConfigs()
+	if err != nil {
+		return err
+	}
 	core, err := raft.New(raft.Options{
 		Group: r.o.Group, ID: r.o.ID, Voters: r.o.Voters, Seed: r.o.Seed,
 		ElectionTicks: r.o.ElectionTicks, HeartbeatTicks: r.o.HeartbeatTicks,
@@ -111,6 +117,7 @@ func (r *Replica) boot(rec segments.Recovery) error {
 		Terms:  terms,
 		Commit: r.commit,
 
+		Configs:   configs,
 		WriteTerm: raft.Term(rec.WriteTerm),
 	})
 	if err != nil {

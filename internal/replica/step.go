@@ -26,14 +26,25 @@ func (r *Replica) Step(m *raft.Message, frames []byte, out *Output) error {
 	if r.err != nil {
 		return &FailedError{Cause: r.err}
 	}
+	var configs []raft.ConfigEntry
 	if m.Type == raft.MsgAppend && m.Hi > m.Lo {
 		err := segments.CheckFrames(r.o.Identity, frames, segments.Index(m.Lo), segments.Index(m.Hi), segments.Term(m.EntryTerm))
 		if err != nil {
 			return &FrameError{From: m.From, Cause: err}
 		}
 		r.raw, r.rawLo = frames, m.Lo
+		if configs, err = configsIn(frames); err != nil {
+			return &FrameError{From: m.From, Cause: err}
+		}
 	}
-	err := r.core.Step(m)
+	if m.Type == raft.MsgJump {
+		start, config, err := startOf(m, frames)
+		if err != nil {
+			return &FrameError{From: m.From, Cause: err}
+		}
+		r.start, configs = start, []raft.ConfigEntry{config}
+	}
+	err := r.core.Step(m, configs...)
 	r.pump(out)
 	r.raw = nil
 	return err
