@@ -63,6 +63,10 @@ var table = map[string]Package{
 	"internal/meta":    {Layer: L2, Imports: []string{"record", "internal/protocol", "internal/invariants"}},
 	"internal/group":   {Layer: L2, Imports: []string{"internal/protocol", "internal/invariants"}},
 
+	"internal/quorumloss": {Layer: L2, Imports: []string{
+		"internal/replica", "raft", "segments", "record", "internal/protocol", "internal/journal", "internal/vfs",
+	}},
+
 	"internal/multiraft": {Layer: L3, Imports: []string{
 		"internal/replica", "raft", "segments", "record", "internal/protocol", "internal/journal", "internal/vfs", "internal/invariants",
 	}},
@@ -84,7 +88,7 @@ var table = map[string]Package{
 
 	"broker": {Layer: L6, Imports: []string{
 		"broker/internal/service", "broker/internal/natsplane", "broker/internal/kafka", "broker/internal/httpd",
-		"internal/multiraft", "internal/peer", "internal/meta", "internal/group", "internal/journal", "internal/vfs",
+		"internal/multiraft", "internal/quorumloss", "internal/peer", "internal/meta", "internal/group", "internal/journal", "internal/vfs",
 		"internal/protocol", "internal/invariants", "raft", "segments", "record",
 	}, External: []string{uuid, xsync}},
 
@@ -92,7 +96,7 @@ var table = map[string]Package{
 		External: []string{"github.com/HdrHistogram/hdrhistogram-go", nats}},
 
 	"cmd/logq/internal/cli": {Layer: L8, Imports: []string{
-		"broker", "producer", "consumer", "admin", "bench", "segments", "record", "internal/protocol", "internal/vfs",
+		"broker", "producer", "consumer", "admin", "bench", "segments", "record", "internal/quorumloss", "internal/protocol", "internal/vfs",
 	}, External: []string{
 		"github.com/urfave/cli/v2", "go.yaml.in/yaml/v3", "github.com/schollz/progressbar/v3", "github.com/dustin/go-humanize",
 		"github.com/HdrHistogram/hdrhistogram-go", nats, xterm, xsys,
