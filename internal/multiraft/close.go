@@ -32,7 +32,7 @@ func (h *Host) Close(ctx context.Context) error {
 	h.disk.close()
 	h.journal.close()
 	h.changes.close()
-	close(h.cold.jobs)
+	h.recovery.close()
 	h.workers.Wait()
 
 	var errs []error

@@ -20,17 +20,18 @@ import (
 // that delivers at once or not at all. Tests run it in a synctest bubble, so its
 // time is simulated.
 type cluster struct {
-	t      *testing.T
-	n      int
-	mu     sync.Mutex
-	hosts  map[protocol.BrokerID]*multiraft.Host // guarded by mu
-	cut    map[protocol.BrokerID]bool            // guarded by mu
-	pairs  map[[2]protocol.BrokerID]bool         // cut one way; guarded by mu
-	mute   protocol.BrokerID                     // its pulses do not arrive; guarded by mu
-	sent   map[protocol.BrokerID]int             // messages, batches and pulses; guarded by mu
-	disks  map[protocol.BrokerID]*vfs.Mem
-	jrnls  map[protocol.BrokerID]*journal.Mem
-	faults map[protocol.BrokerID]*vfs.Faults
+	t       *testing.T
+	n       int
+	mu      sync.Mutex
+	hosts   map[protocol.BrokerID]*multiraft.Host // guarded by mu
+	cut     map[protocol.BrokerID]bool            // guarded by mu
+	pairs   map[[2]protocol.BrokerID]bool         // cut one way; guarded by mu
+	mute    protocol.BrokerID                     // its pulses do not arrive; guarded by mu
+	backlog int                                   // of every connection, as it is said to be; guarded by mu
+	sent    map[protocol.BrokerID]int             // messages, batches and pulses; guarded by mu
+	disks   map[protocol.BrokerID]*vfs.Mem
+	jrnls   map[protocol.BrokerID]*journal.Mem
+	faults  map[protocol.BrokerID]*vfs.Faults
 
 	tweak func(*multiraft.Options) // of hosts that are started
 }
@@ -152,6 +153,12 @@ func (l link) SendPulse(to protocol.BrokerID, body []byte) bool {
 		h.Pulse(l.from, body)
 	}
 	return h != nil
+}
+
+func (l link) Backlog(to protocol.BrokerID) int {
+	l.c.mu.Lock()
+	defer l.c.mu.Unlock()
+	return l.c.backlog
 }
 
 func (l link) Peers() (ids []protocol.BrokerID) {

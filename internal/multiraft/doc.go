@@ -15,7 +15,7 @@
 //	transport readers, service ──events──▶ shard (one goroutine, owns its replicas)
 //	                                         │            ▲
 //	              messages ◀── Transport ◀───┤            │ completions
-//	              cold appends ◀─ readers ◀──┤            │
+//	              old entries ◀── readers ◀──┤            │
 //	              segment flushes ◀─ disk workers ────────┤
 //	              hard states ◀─── journal writer ────────┘
 //
@@ -93,7 +93,10 @@
 //
 // Each shard's inbox is bounded in bytes: beyond it, messages from peers are
 // dropped (Raft sends again) and appends get raft.ErrBusy. Disk and journal
-// queues hold at most one item per replica.
+// queues hold at most one item per replica. Entries that must be read from disk for
+// replicas far behind are sent for Options.RecoveryGroups groups at once, at
+// Options.RecoveryBytesPerSecond, and not to a broker for which more than 4 MiB wait
+// already; what is over a bound is put off by a heartbeat interval.
 //
 // # Failure
 //

@@ -45,6 +45,11 @@ type Options struct {
 	// DiskWorkers bounds the flushes under way at once, those that hang aside; default
 	// 8.
 	DiskWorkers int
+	// RecoveryBytesPerSecond bounds what is read from disk for replicas that are far
+	// behind, of all groups together; default 100 MiB. RecoveryGroups bounds the groups
+	// that do so at once; default 16. Live traffic isn't bounded, and goes first.
+	RecoveryBytesPerSecond int64
+	RecoveryGroups         int
 	// TailBytes is the in-memory tail of each log; default that of segments.
 	TailBytes int
 	// MaxUncommittedBytes is the quota of one group; default that of replica.
@@ -82,6 +87,12 @@ func (o *Options) setDefaults() {
 	if o.DiskWorkers == 0 {
 		o.DiskWorkers = defaultDiskWorkers
 	}
+	if o.RecoveryBytesPerSecond == 0 {
+		o.RecoveryBytesPerSecond = defaultRecoveryRate
+	}
+	if o.RecoveryGroups == 0 {
+		o.RecoveryGroups = defaultRecoveryGroups
+	}
 	if o.WakesPerSecond == 0 {
 		o.WakesPerSecond = defaultWakesPerSecond
 	}
@@ -103,6 +114,7 @@ func (o *Options) validate() error {
 	need(o.Journal != nil, "Journal is missing")
 	need(o.Transport != nil, "Transport is missing")
 	need(o.Shards >= 0 && o.DiskWorkers >= 0, "Shards and DiskWorkers can't be negative")
+	need(o.RecoveryBytesPerSecond >= 0 && o.RecoveryGroups >= 0, "RecoveryBytesPerSecond and RecoveryGroups can't be negative")
 	need(o.Tick >= 0 && o.WakesPerSecond >= 0, "Tick and WakesPerSecond can't be negative")
 	return errors.Join(errs...)
 }
@@ -122,24 +134,24 @@ type Spec struct {
 
 // Host runs the replicas of one broker.
 type Host struct {
-	o       Options
-	log     *slog.Logger
-	ctx     context.Context // for logging only; never cancelled
-	shards  []*shard
-	disk    *pool[flush]
-	journal *queue[save]
-	cold    coldReads
-	links   Links // o.Transport if it is one, else nil
-	lanes   *lanes
-	beat    *beat
-	changes *changes
-	targets *sync.Pool // of *[]*Group
-	stats   stats
+	o        Options
+	log      *slog.Logger
+	ctx      context.Context // for logging only; never cancelled
+	shards   []*shard
+	disk     *pool[flush]
+	journal  *queue[save]
+	recovery *recovery
+	links    Links // o.Transport if it is one, else nil
+	lanes    *lanes
+	beat     *beat
+	changes  *changes
+	targets  *sync.Pool // of *[]*Group
+	stats    stats
 
 	wakesPerTick int // of one shard
 
 	loops   sync.WaitGroup // shards
-	workers sync.WaitGroup // disk workers, journal writer, cold readers
+	workers sync.WaitGroup // disk workers, journal writer, readers
 
 	mu      sync.RWMutex
 	groups  map[raft.GroupID]*Group          // guarded by mu
@@ -169,11 +181,11 @@ func New(o Options) (*Host, error) {
 		done:    make(chan struct{}),
 	}
 	h.disk = newPool(o.DiskWorkers, o.Tick*time.Duration(o.ElectionTicks)/2, h.workers.Go, h.flush)
-	h.cold = coldReads{h: h, jobs: make(chan coldRead, coldQueue)}
 	if err := h.loadHardStates(); err != nil {
 		return nil, err
 	}
 	h.links, _ = o.Transport.(Links)
+	h.recovery = newRecovery(h)
 	h.lanes = newLanes()
 	h.beat = newBeat(h.links, h.lanes, o.Shards)
 	h.wakesPerTick = max(1, int(int64(o.WakesPerSecond)*int64(o.Tick)/int64(time.Second))/o.Shards)
@@ -189,13 +201,10 @@ func (h *Host) Start() {
 		h.loops.Go(s.run)
 	}
 	h.disk.start()
-	h.workers.Add(1 + defaultColdReaders)
-	go h.journalWriter()
+	h.recovery.readers.start()
+	h.workers.Go(h.journalWriter)
 	if h.o.OnChange != nil {
 		h.workers.Go(func() { h.changes.tell(h.o.OnChange) })
-	}
-	for range defaultColdReaders {
-		go h.cold.run()
 	}
 }
 

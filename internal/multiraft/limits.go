@@ -9,6 +9,8 @@ const (
 	defaultHeartbeatTicks = 2
 	defaultDiskWorkers    = 8
 	defaultColdReaders    = 2
+	defaultRecoveryGroups = 16
+	defaultRecoveryRate   = 100 << 20
 	defaultWakesPerSecond = 4000
 
 	// inboxBytes bounds what waits for one shard: messages with their entries and
@@ -18,9 +20,16 @@ const (
 	// eventOverhead is what an event counts beside its payload.
 	eventOverhead = 256
 
-	// coldQueue bounds the append messages that wait for entries to be read from
-	// disk, per host. Beyond it the message is dropped and the core told so.
-	coldQueue = 256
+	// coldQueue bounds the append messages of one group that wait for entries to be
+	// read from disk.
+	coldQueue = 64
+
+	// maxBacklog is what may wait on a bulk connection before recovery adds to it.
+	maxBacklog = 4 << 20
+
+	// recoveryIdle is how long a group keeps its place among those that catch others
+	// up: longer than a follower takes to ask for more.
+	recoveryIdle = 500 * time.Millisecond
 
 	// maxBatch is how many small messages go to one broker at once.
 	maxBatch = 512

@@ -22,6 +22,9 @@ type Links interface {
 	SendPulse(to protocol.BrokerID, body []byte) bool
 	// Peers returns the other brokers, in any order.
 	Peers() []protocol.BrokerID
+	// Backlog returns how many bytes of messages with frames wait to be written to
+	// broker to.
+	Backlog(to protocol.BrokerID) int
 }
 
 // A pulse: version, then the ids of groups for which the sender's earlier word, that

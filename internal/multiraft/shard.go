@@ -204,7 +204,7 @@ func (s *shard) collect(g *Group) {
 func (s *shard) send(g *Group, m *replica.Send) {
 	to := protocol.BrokerOf(uint64(m.Message.To))
 	if m.Cold {
-		if !s.h.cold.submit(g, m.Message) {
+		if !s.h.recovery.submit(g, m.Message) {
 			s.in.put(event{kind: evSent, g: g, to: m.Message.To}, false)
 		}
 		return

@@ -18,6 +18,11 @@ type Stats struct {
 	Dropped, Strays uint64
 	// BadFrames are append messages whose entries failed their checks.
 	BadFrames uint64
+	// RecoveryBytes were read from disk and sent to replicas far behind;
+	// RecoveryRefused are messages put off, since a bound was reached;
+	// RecoveringGroups have sent such bytes lately.
+	RecoveryBytes, RecoveryRefused uint64
+	RecoveringGroups               int
 	// ColdReadErrors are failed reads of old entries for followers.
 	ColdReadErrors uint64
 	// Failed replicas were taken out of service.
@@ -32,6 +37,8 @@ type stats struct {
 	saves, saveEntries, saveErrors, saveNanos atomic.Uint64
 	dropped, strays, badFrames                atomic.Uint64
 	coldReadErrors, failed                    atomic.Uint64
+	recoveryBytes, recoveryRefused            atomic.Uint64
+	recovering                                atomic.Int64
 	hung                                      atomic.Int64
 }
 
@@ -63,9 +70,10 @@ func (h *Host) Stats() Stats {
 		awake -= int(x.resting.Load())
 	}
 	return Stats{
-		Awake:       max(0, awake),
-		HungFlushes: int(s.hung.Load()),
-		Flushes:     s.flushes.Load(), FlushErrors: s.flushErrors.Load(), FlushNanos: s.flushNanos.Load(),
+		Awake:         max(0, awake),
+		HungFlushes:   int(s.hung.Load()),
+		RecoveryBytes: s.recoveryBytes.Load(), RecoveryRefused: s.recoveryRefused.Load(), RecoveringGroups: int(s.recovering.Load()),
+		Flushes: s.flushes.Load(), FlushErrors: s.flushErrors.Load(), FlushNanos: s.flushNanos.Load(),
 		JournalSaves: s.saves.Load(), JournalEntries: s.saveEntries.Load(),
 		JournalErrors: s.saveErrors.Load(), JournalNanos: s.saveNanos.Load(),
 		Dropped: s.dropped.Load(), Strays: s.strays.Load(), BadFrames: s.badFrames.Load(),

@@ -17,6 +17,7 @@ func (s *shard) tick(now time.Time) {
 	s.sweepOn()
 	if s.n == 0 {
 		s.h.stats.hung.Store(int64(s.h.disk.look(now)))
+		s.h.recovery.look(now)
 	}
 	if s.ticks%uint64(s.h.o.HeartbeatTicks) == 0 {
 		defer s.h.beat.turn(s.n) // behind the work of this tick

@@ -5,10 +5,8 @@ import (
 	"time"
 
 	"github.com/logq/logq/internal/journal"
-	"github.com/logq/logq/internal/protocol"
 	"github.com/logq/logq/internal/replica"
 	"github.com/logq/logq/raft"
-	"github.com/logq/logq/segments"
 )
 
 // queue is a FIFO that one worker waits on. Its bound is the callers': a replica
@@ -79,7 +77,6 @@ type save struct {
 // journalWriter makes hard states durable: all that wait share one Save, so
 // that a thousand votes after a broker failure cost one sync.
 func (h *Host) journalWriter() {
-	defer h.workers.Done()
 	for {
 		jobs := h.journal.take()
 		if jobs == nil {
@@ -109,42 +106,4 @@ func (h *Host) journalWriter() {
 
 func hardStateKey(g raft.GroupID) journal.Key {
 	return journal.Key{Group: g, Kind: replica.HardStateKind}
-}
-
-// coldReads fetches entries that have left the tail in memory for followers
-// that are far behind, away from the shards.
-type coldReads struct {
-	h    *Host
-	jobs chan coldRead
-}
-
-type coldRead struct {
-	g   *Group
-	msg raft.Message
-}
-
-// submit queues m, or reports false when too many wait already.
-func (c *coldReads) submit(g *Group, m raft.Message) bool {
-	select {
-	case c.jobs <- coldRead{g: g, msg: m}:
-		return true
-	default:
-		return false
-	}
-}
-
-func (c *coldReads) run() {
-	defer c.h.workers.Done()
-	for j := range c.jobs {
-		frames, err := j.g.log.ReadFrames(nil, segments.Index(j.msg.Lo), segments.Index(j.msg.Hi))
-		if err != nil {
-			// Truncated or closed meanwhile, or damaged: in any case this message must
-			// not go out without its entries (docs/internals/raft.md, S28).
-			c.h.stats.coldReadErrors.Add(1)
-			c.h.log.Warn("entries for a follower can't be read", "group", j.g.spec.Name, "lo", j.msg.Lo, "hi", j.msg.Hi, "error", err)
-		}
-		if err != nil || !c.h.o.Transport.Send(protocol.BrokerOf(uint64(j.msg.To)), &j.msg, [][]byte{frames}) {
-			j.g.shard.in.put(event{kind: evSent, g: j.g, to: j.msg.To}, false)
-		}
-	}
 }

@@ -80,6 +80,13 @@ func (o *outbox) put(size int, encode func(wire []byte) int, body []byte, parts 
 	return true
 }
 
+// backlog returns the bytes that are queued or being written.
+func (o *outbox) backlog() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.waiting.bytes + o.writing
+}
+
 // nudge lets the writer look.
 func (o *outbox) nudge() {
 	select {

@@ -287,6 +287,16 @@ func (t *Transport) SendPulse(to protocol.BrokerID, body []byte) bool {
 	return t.count(classControl, c != nil && len(body) <= MaxPulse && c.putCovered(framePulse, nil, body, nil))
 }
 
+// Backlog returns how many bytes wait on the bulk connection to a broker, those
+// that are being written among them; 0 without a connection.
+func (t *Transport) Backlog(to protocol.BrokerID) int {
+	c := t.conn(to, classBulk)
+	if c == nil {
+		return 0
+	}
+	return c.out.backlog()
+}
+
 // Gossip queues a message without an answer. body must not change afterwards.
 // False as with Send.
 func (t *Transport) Gossip(to protocol.BrokerID, body []byte) bool {
