@@ -234,7 +234,7 @@ func TestDidYouMean(t *testing.T) {
 
 func TestComplete(t *testing.T) {
 	tests := []struct{ words, want string }{
-		{"|", "server topic produce consume cluster segment demo completion version"},
+		{"|", "server topic produce consume cluster segment recover demo completion version"},
 		{"|to", "topic"},
 		{"topic|c", "create"},
 		{"topic|", "create list describe delete"},
