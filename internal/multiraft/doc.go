@@ -39,6 +39,15 @@
 //
 // Options.OnChange tells of new leaders and failures, so that nobody needs to poll.
 //
+// # Members
+//
+// A replica opened without Spec.Voters belongs to nothing yet. Group.ProposeConfig,
+// on the leader, makes it a learner; the leader sends it the log, or the log's start
+// and what follows if retention has dropped the rest (Group.Trim), and reports when
+// it has caught up (Status.Peers); then another ProposeConfig makes it a voter. Host.Remove
+// deletes a replica that is no member any more. A replica id is never used again
+// once its data is lost: the broker joins with another one.
+//
 // # Disks that hang
 //
 // A disk may hang without an error (docs/internals/raft.md, D7). Ticks come all the
@@ -80,9 +89,9 @@
 // that a dead broker doesn't keep the groups it shared awake. A follower that has
 // lost trust campaigns; its pre-vote wakes a quiet leader, whose heartbeat settles
 // it. A leader that was deposed behind a partition learns it by the next message of
-// the new term, as ever. Stickiness is as if heartbeats had come, so leases of
-// leaders hold: no quiet replica takes part in an election, except when it would
-// have with heartbeats.
+// the new term, as ever. A follower that is woken counts its silence from the last
+// heartbeat at the earliest, and until then takes part in no election, so leases of
+// leaders hold.
 //
 // When a broker is lost or returns, at most Options.WakesPerSecond groups wake, in
 // the same order on all brokers: the elections of 5,000 groups don't run at once, and

@@ -74,7 +74,9 @@ type Group struct {
 	gone      bool
 	regrouped bool // its peers have changed and were not looked at
 	promise   promise
-	awakeAt   int // 1 + the place in shard.awake, 0: it gets no ticks
+	quietAt   uint64 // shard.ticks at the last heartbeat with which it was quiet
+	changes   []*change // of members, proposed here and not decided
+	awakeAt   int       // 1 + the place in shard.awake, 0: it gets no ticks
 
 	// Published by the shard after each change, read by anyone.
 	view    atomic.Pointer[view]
@@ -136,16 +138,7 @@ func (g *Group) Latest(done func(record.Offset, error)) {
 // Transfer asks the leader to hand over to another replica, 0 for the best one.
 // It returns when the request is accepted, not when the hand-over is done.
 func (g *Group) Transfer(to raft.ReplicaID) error {
-	reply := make(chan error, 1)
-	if ok, _ := g.shard.in.put(event{kind: evTransfer, g: g, to: to, reply: reply}, false); !ok {
-		return ErrClosed
-	}
-	select {
-	case err := <-reply:
-		return err
-	case <-g.shard.stopped:
-		return ErrClosed
-	}
+	return g.ask(event{kind: evTransfer, g: g, to: to})
 }
 
 // Read appends committed batches to dst, starting with the one that holds the

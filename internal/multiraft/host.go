@@ -125,8 +125,12 @@ type Spec struct {
 	Topic     [16]byte
 	Partition uint32
 	// Name is the directory below Options.Dir: letters, digits, '.', '_', '-'.
-	Name   string
-	Self   raft.ReplicaID
+	Name string
+	Self raft.ReplicaID
+	// Voters are those with which the group was made, Self among them. A replica that
+	// joins a group later has none: a leader that has it as a learner sends it the
+	// log, and in it who the members are. The same must be given whenever the replica
+	// is opened again.
 	Voters []raft.ReplicaID
 	// SegmentBytes is the size at which segments roll; 0: the default.
 	SegmentBytes int64

@@ -19,6 +19,8 @@ const (
 	evFlushed                       // n, err
 	evSent                          // to: a cold append could not be sent
 	evTransfer                      // to, reply
+	evConfig                        // change
+	evTrim                          // n, reply
 	evNotice                        // broker: its replica is not quiet any more
 	evLink                          // broker; g is nil
 	evOpen                          // g joins the shard
@@ -41,6 +43,7 @@ type event struct {
 	to       raft.ReplicaID
 	broker   protocol.BrokerID
 	reply    chan error
+	change   *change
 }
 
 func (e *event) bytes() int { return eventOverhead + len(e.frames) + len(e.batch) }

@@ -63,8 +63,8 @@ func (h *Host) Open(ctx context.Context, spec Spec) (*Group, error) {
 
 // claim reserves the group's id and returns its stored hard state.
 func (h *Host) claim(spec Spec) (raft.HardState, error) {
-	if spec.Name == "" || !slices.Contains(spec.Voters, spec.Self) {
-		return raft.HardState{}, fmt.Errorf("open group %q: it needs a name, and replica %d must be among the voters %v", spec.Name, spec.Self, spec.Voters)
+	if spec.Name == "" || spec.Self == 0 || len(spec.Voters) > 0 && !slices.Contains(spec.Voters, spec.Self) {
+		return raft.HardState{}, fmt.Errorf("open group %q: it needs a name, and replica %d must be among the voters %v, unless it joins without any", spec.Name, spec.Self, spec.Voters)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -89,7 +89,7 @@ func (s *shard) relink(id protocol.BrokerID) {
 func (s *shard) sweep(id protocol.BrokerID) {
 	var groups []*Group
 	for _, g := range s.groups {
-		if g.members.Load().has(id) {
+		if g.members.Load().has(id) || protocol.BrokerOf(uint64(g.view.Load().leader)) == id {
 			groups = append(groups, g)
 		}
 	}
@@ -139,7 +139,7 @@ func (s *shard) reconsider(g *Group, v *laneView) (woken bool) {
 		switch leader := g.rep.Status().Leader; {
 		case leader != g.spec.Self:
 			if protocol.BrokerOf(uint64(leader)) == v.broker {
-				g.rep.Wake(v.missed, &s.out)
+				g.rep.Wake(s.silence(g, v.missed), &s.out)
 			}
 		case !v.down:
 			g.rep.Wake(0, &s.out)
@@ -169,9 +169,17 @@ func (s *shard) notice(g *Group, from protocol.BrokerID) {
 		case leader == g.spec.Self:
 			g.rep.Wake(0, &s.out)
 		case protocol.BrokerOf(uint64(leader)) == from:
-			g.rep.Wake(s.h.o.ElectionTicks, &s.out)
+			g.rep.Wake(s.silence(g, s.h.o.ElectionTicks), &s.out)
 		}
 	})
+}
+
+// silence is for how many ticks g's replica has not heard its leader, when its
+// leader's broker was not heard for missed: not longer than since its last
+// heartbeat. It sticks to the leader for an election timeout after that one, whatever
+// the pulses say, or the leader's lease would not be worth anything.
+func (s *shard) silence(g *Group, missed int) int {
+	return int(min(uint64(missed), s.ticks-g.quietAt))
 }
 
 // hear prepares g's replica for a message.

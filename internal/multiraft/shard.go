@@ -111,6 +111,10 @@ func (s *shard) handle(e *event) {
 		s.notice(g, e.broker)
 	case evTransfer:
 		s.guard(g, func() { e.reply <- g.rep.Transfer(e.to, &s.out) })
+	case evConfig:
+		s.propose(g, e.change)
+	case evTrim:
+		s.guard(g, func() { e.reply <- g.rep.Trim(raft.Index(e.n), &s.out) })
 	}
 }
 
@@ -128,6 +132,9 @@ func (s *shard) append(g *Group, e *event) {
 func (s *shard) step(g *Group, e *event) {
 	s.hear(g, &e.msg)
 	err := g.rep.Step(&e.msg, e.frames, &s.out)
+	if e.msg.Quiet && g.rep.Quiet() {
+		g.quietAt = s.ticks
+	}
 	var bad *replica.FrameError
 	if errors.As(err, &bad) {
 		s.h.stats.badFrames.Add(1)
@@ -225,7 +232,7 @@ func (s *shard) send(g *Group, m *replica.Send) {
 // itself about everything else. Told through the inbox: the core must not be
 // stepped while its output is being carried out.
 func (s *shard) unsent(g *Group, m *raft.Message) {
-	if m.Type == raft.MsgAppend {
+	if m.Type == raft.MsgAppend || m.Type == raft.MsgJump {
 		s.in.put(event{kind: evSent, g: g, to: m.To}, false)
 	}
 }
@@ -253,6 +260,7 @@ func (s *shard) settle() {
 		}
 		st := g.rep.Status()
 		s.keepPromise(g, &st)
+		g.settleChanges(&st)
 		s.pace(g)
 	}
 	s.dirty = s.dirty[:0]
@@ -265,8 +273,10 @@ func (s *shard) refuse(e *event, err error) {
 		e.done(AppendResult{Err: &replica.FailedError{Cause: err}})
 	case evLatest:
 		e.read(0, err)
-	case evTransfer, evClose, evOpen:
+	case evTransfer, evTrim, evClose, evOpen:
 		e.reply <- err
+	case evConfig:
+		e.change.done <- err
 	}
 }
 
@@ -279,6 +289,7 @@ func (s *shard) close(g *Group) {
 	g.gone = true
 	st := g.rep.Status()
 	s.keepPromise(g, &st)
+	g.settleChanges(&st)
 	s.resting.Add(-1)
 	g.wakeWaiters()
 }
