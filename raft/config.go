@@ -93,8 +93,8 @@ type LogState struct {
 	Configs []ConfigEntry
 	// Promised, if not zero, is the end of a log that was durable here, of which
 	// what is behind Last is lost; of its term no more need be known than an upper
-	// bound. Until the log is as up-to-date again the replica doesn't campaign and
-	// votes only for candidates that are.
+	// bound. Until the log is as up-to-date again the replica votes only for
+	// candidates that are, and its own vote for itself doesn't count.
 	Promised EntryID
 	// Damaged is the first entry that can't be read, 0 if all can; see
 	// Core.SetDamaged.

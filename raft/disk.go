@@ -1,6 +1,10 @@
 package raft
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/logq/logq/internal/invariants"
+)
 
 // What the core knows of its disk beside numbered writes: what it lost, and
 // whether it hangs.
@@ -16,8 +20,8 @@ func (e EntryID) upToDate(o EntryID) bool {
 
 // repairing says that the log has lost what this replica had acknowledged, and
 // hasn't got it again (docs/internals/raft.md, S8). A majority that counted on it
-// may be gone then, so the replica doesn't campaign, and votes only for whom the
-// whole log would have voted for.
+// may be gone then, so the replica votes only for whom the whole log would have
+// voted for, and counts for nothing in an election of its own.
 func (c *Core) repairing() bool { return c.promised.Index != 0 }
 
 // checkRepaired ends the repair when what is durable is as up-to-date as what was
@@ -33,10 +37,10 @@ func (c *Core) checkRepaired() {
 
 // SetDamaged tells that entry first of the log, and maybe others behind it, can't
 // be read: the bytes are damaged, though which entries they were is known. 0 tells
-// that all are good again. Until then the replica campaigns for nothing and
-// acknowledges only what is before; it votes by its whole log, since what was
-// counted on it for was the whole log. A leader goes on if the damage is in what is
-// committed, which others have; else it hands over.
+// that all are good again. Until then the replica acknowledges only what is before.
+// It votes by its whole log, since what was counted on it for was the whole log. A
+// leader goes on if the damage is in what is committed, which others have; else it
+// hands over.
 func (c *Core) SetDamaged(first Index) error {
 	if c.fault != nil {
 		return ErrFaulted
@@ -48,6 +52,8 @@ func (c *Core) SetDamaged(first Index) error {
 	switch {
 	case c.role == RoleLeader && first > c.commit:
 		c.yield()
+	case first != 0 && (c.role == RoleCandidate || c.role == RolePreCandidate):
+		c.becomeFollower(c.hard.Term, 0) // it has asked with a log that it hasn't got
 	case c.role == RoleLeader:
 		c.maybeCommit()
 		c.retire()
@@ -58,8 +64,47 @@ func (c *Core) SetDamaged(first Index) error {
 	return nil
 }
 
-// abstains says that this replica may not lead, since its own log has gaps.
+// abstains says that this replica's own vote counts for nothing, since its log has
+// gaps. It still campaigns, with what is before the gap, if nothing is missing that
+// is known to be committed: when a majority of the others votes for that, none of
+// them has what is missing, and so it can't have been committed, since a majority
+// with this replica and one without it share another one. The missing entries are
+// dropped then. Without this a replica whose unique, never committed entry is
+// damaged could refuse its vote to everyone else for ever.
 func (c *Core) abstains() bool { return c.repairing() || c.damaged != 0 }
+
+// mayWin says whether a campaign makes sense.
+func (c *Core) mayWin() bool {
+	return !c.abstains() || !c.alone() && (c.damaged == 0 || c.damaged > c.commit)
+}
+
+// ownBallot is this replica's vote for itself.
+func (c *Core) ownBallot() ballot {
+	if c.abstains() {
+		return ballotOpen
+	}
+	return ballotYes
+}
+
+// lastSound returns the last entry before any damage: what a candidate has to offer.
+func (c *Core) lastSound() EntryID {
+	if c.damaged == 0 {
+		return c.view.lastID()
+	}
+	t, ok := c.view.term(c.damaged - 1)
+	if !ok {
+		invariants.Assertf(false, "damaged entry %d of a log of (%d, %d]", c.damaged, c.view.prev.Index, c.view.last)
+	}
+	return EntryID{Term: t, Index: c.damaged - 1}
+}
+
+// dropMissing gives up, as a new leader, what a majority of the others hasn't got.
+func (c *Core) dropMissing() {
+	if c.damaged != 0 {
+		c.truncateFrom(c.damaged)
+	}
+	c.promised = EntryID{}
+}
 
 // sound returns the end of the prefix that is on disk and can be read.
 func (c *Core) sound() Index {

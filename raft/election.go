@@ -55,7 +55,7 @@ func (c *Core) Campaign() {
 		return
 	}
 	c.quiet = false
-	if !c.mayLead() || c.abstains() {
+	if !c.mayLead() || !c.mayWin() {
 		// It misses its leader all the same, and may be a voter by a configuration that
 		// it hasn't got: it must not refuse its vote for the leader's sake for ever.
 		c.becomeFollower(c.hard.Term, 0)
@@ -70,7 +70,7 @@ func (c *Core) Campaign() {
 	c.role, c.leader = RolePreCandidate, 0
 	c.resetTimer()
 	c.newPoll()
-	last := c.view.lastID()
+	last := c.lastSound()
 	for i := range c.peers {
 		if !c.peers[i].seat.votes() {
 			continue
@@ -112,10 +112,11 @@ const patienceMax = 3
 // given for the longer one.
 func (c *Core) openPoll() {
 	c.poll.open = true
-	c.resetTimer()
-	c.timeout <<= min(c.polls, patienceMax)
+	c.elapsed = 0
+	e := c.o.ElectionTicks << min(c.polls, patienceMax)
+	c.timeout = e + c.random(e) // of the whole range, or those who collide do so again
 	c.polls++
-	last := c.view.lastID()
+	last := c.lastSound()
 	if c.view.durable < last.Index {
 		invariants.Assertf(false, "candidate's vote is durable, its log only up to %d of %v", c.view.durable, last)
 	}
@@ -159,8 +160,8 @@ func (c *Core) alone() bool {
 // tally counts the running poll, with the own vote.
 func (c *Core) tally() {
 	var in, out poll
-	in.add(c.seat.in, ballotYes)
-	out.add(c.seat.out, ballotYes)
+	in.add(c.seat.in, c.ownBallot())
+	out.add(c.seat.out, c.ownBallot())
 	for i := range c.peers {
 		p := &c.peers[i]
 		in.add(p.seat.in, p.vote)

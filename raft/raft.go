@@ -348,6 +348,7 @@ func (c *Core) becomeLeader() {
 	}
 	c.role, c.leader = RoleLeader, c.o.ID
 	c.elapsed, c.tries, c.polls = 0, 0, 0
+	c.dropMissing()
 	next := c.view.last + 1
 	for i := range c.peers {
 		c.peers[i].reset(next)

@@ -95,7 +95,7 @@ func (c *Core) tickTransfer(heartbeat bool) {
 // stepTimeoutNow campaigns at once on the leader's behalf, without a pre-vote:
 // the leader wants to be deposed.
 func (c *Core) stepTimeoutNow(m *Message) error {
-	if c.role != RoleFollower || c.leader != 0 && c.leader != m.From || !c.mayLead() || c.abstains() {
+	if c.role != RoleFollower || c.leader != 0 && c.leader != m.From || !c.mayLead() || !c.mayWin() {
 		return ErrStale
 	}
 	c.campaign(true)

@@ -24,6 +24,7 @@ type diskQueue struct {
 	flushed uint64      // highest number reported by Flushed
 	saving  bool        // a Save is out
 	flushes bool        // a Flush is out
+	ordered bool        // a Flush is wanted that no Ready waits for
 }
 
 type diskReady struct {
@@ -46,11 +47,14 @@ func (q *diskQueue) take() (w DiskWork) {
 	if !q.saving && q.saveN > q.savedN {
 		q.saving, w.Save, w.SaveN = true, true, q.saveN
 	}
-	if !q.flushes && q.flushN > q.flushed {
-		q.flushes, w.Flush, w.FlushN = true, true, q.flushN
+	if !q.flushes && (q.flushN > q.flushed || q.ordered) {
+		q.flushes, q.ordered, w.Flush, w.FlushN = true, false, true, q.flushN
 	}
 	return w
 }
+
+// order asks for a Flush that no Ready waits for: removed files.
+func (q *diskQueue) order() { q.ordered = true }
 
 func (q *diskQueue) saved(n uint64)     { q.saving, q.savedN = false, max(q.savedN, n) }
 func (q *diskQueue) flushDone(n uint64) { q.flushes, q.flushed = false, max(q.flushed, n) }

@@ -28,6 +28,9 @@ func (r *Replica) Trim(first raft.Index, out *Output) error {
 	if err := r.log.TrimFront(segments.Index(min(first, r.commit+1))); err != nil {
 		return fmt.Errorf("trim the log of replica %d before entry %d: %w", r.o.ID, first, err)
 	}
+	if r.log.Unflushed() {
+		r.disk.order()
+	}
 	prev, _ := r.log.PrevOfFirst()
 	err := r.core.Trim(raft.Index(prev) + 1)
 	r.pump(out)

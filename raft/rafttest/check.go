@@ -146,7 +146,7 @@ func (k *Checker) sent(n *Node, m *raft.Message) {
 	switch m.Type {
 	case raft.MsgVote:
 		k.vote(n, m.Term, n.ID, hard)
-		if last := n.lastOnDisk(); last != (raft.EntryID{Term: m.LogTerm, Index: m.Index}) {
+		if last := n.lastReadable(); last != (raft.EntryID{Term: m.LogTerm, Index: m.Index}) {
 			k.failf("node %d asks for votes with last entry %d/%d, on its disk is %v", n.ID, m.LogTerm, m.Index, last)
 		}
 	case raft.MsgVoteReply:
@@ -165,8 +165,13 @@ func (k *Checker) sent(n *Node, m *raft.Message) {
 	}
 }
 
-func (n *Node) lastOnDisk() (e raft.EntryID) {
-	if k := len(n.disk.log); k > 0 {
+// lastReadable returns the last entry on disk before any damage.
+func (n *Node) lastReadable() (e raft.EntryID) {
+	k := len(n.disk.log)
+	if d := n.disk.firstDamaged(); d != 0 {
+		k = int(d) - 1
+	}
+	if k > 0 {
 		e = raft.EntryID{Term: n.disk.log[k-1].Term, Index: raft.Index(k)}
 	}
 	return e

@@ -284,6 +284,9 @@ func (n *Node) Trim(first raft.Index) (err error) {
 		n.trimmed, n.start = int(first)-1, &start
 		n.disk.trimmed, n.disk.start = n.trimmed, n.start
 	})
+	if len(n.disk.damaged) > 0 {
+		n.tellDamage() // there may be more
+	}
 	return err
 }
 

@@ -225,7 +225,7 @@ var list = []mutant{
 	}}},
 	{name: "candidate that is no voter counts itself", by: raftHistories, edits: []edit{{
 		file: "raft/election.go",
-		old:  "\tvar in, out poll\n\tin.add(c.seat.in, ballotYes)\n\tout.add(c.seat.out, ballotYes)\n\tfor i := range c.peers {\n\t\tp := &c.peers[i]\n\t\tin.add(p.seat.in, p.vote)",
+		old:  "\tvar in, out poll\n\tin.add(c.seat.in, c.ownBallot())\n\tout.add(c.seat.out, c.ownBallot())\n\tfor i := range c.peers {\n\t\tp := &c.peers[i]\n\t\tin.add(p.seat.in, p.vote)",
 		new:  "\tvar in, out poll\n\tin.add(true, ballotYes)\n\tout.add(true, ballotYes)\n\tfor i := range c.peers {\n\t\tp := &c.peers[i]\n\t\tin.add(p.seat.in, p.vote)",
 	}}},
 	{name: "replica that is no voter never campaigns", by: raftHistories, edits: []edit{{
@@ -280,10 +280,15 @@ var list = []mutant{
 		old:  "return c.view.behind(last) && last.upToDate(c.promised)",
 		new:  "return c.view.behind(last)",
 	}}},
-	{name: "replica that lost its tail campaigns", by: raftHistories, edits: []edit{{
-		file: "raft/election.go",
-		old:  "if !c.mayLead() || c.abstains() {",
-		new:  "if !c.mayLead() || c.damaged != 0 {",
+	{name: "replica with gaps in its log counts its own vote", by: raftHistories, edits: []edit{{
+		file: "raft/disk.go",
+		old:  "\tif c.abstains() {\n\t\treturn ballotOpen",
+		new:  "\tif false {\n\t\treturn ballotOpen",
+	}}},
+	{name: "replica with gaps in its log never campaigns", by: raftHistories, edits: []edit{{
+		file: "raft/disk.go",
+		old:  "return !c.abstains() || !c.alone() && (c.damaged == 0 || c.damaged > c.commit)",
+		new:  "return !c.abstains()",
 	}}},
 	{name: "term raised by a pre-vote", by: raftTests, edits: []edit{{
 		file: "raft/raft.go",
