@@ -54,6 +54,11 @@ type Options struct {
 	TailBytes int
 	// MaxUncommittedBytes is the quota of one group; default that of replica.
 	MaxUncommittedBytes int
+	// Lease, if not 0, lets leaders answer Latest at once for as long after a heartbeat
+	// that a majority has answered; see raft.Options.Lease. All brokers of a cluster
+	// must have it or none, and it must be at least two ticks shorter than an election
+	// timeout: ticks are not in step, and clocks not equally fast.
+	Lease time.Duration
 	// KeepAwake lets idle groups send heartbeats. Otherwise, with a Transport that is
 	// a Links, they are quiet.
 	KeepAwake bool
@@ -141,6 +146,7 @@ type Host struct {
 	o        Options
 	log      *slog.Logger
 	ctx      context.Context // for logging only; never cancelled
+	began    time.Time       // with its monotonic clock
 	shards   []*shard
 	disk     *pool[flush]
 	journal  *queue[save]
@@ -174,8 +180,11 @@ func New(o Options) (*Host, error) {
 		return nil, fmt.Errorf("multiraft options: %w", err)
 	}
 	o.setDefaults()
+	if most := time.Duration(o.ElectionTicks-2) * o.Tick; o.Lease < 0 || o.Lease > most {
+		return nil, fmt.Errorf("multiraft options: Lease is %v, want 0 to %v, two ticks less than an election timeout", o.Lease, most)
+	}
 	h := &Host{
-		o: o, log: o.Logger, ctx: context.Background(),
+		o: o, log: o.Logger, began: time.Now(), ctx: context.Background(),
 		journal: newQueue[save](),
 		groups:  make(map[raft.GroupID]*Group),
 		opening: make(map[raft.GroupID]struct{}),

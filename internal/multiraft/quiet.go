@@ -127,6 +127,7 @@ func (s *shard) sweepOn() {
 // quiet because of it.
 func (s *shard) reconsider(g *Group, v *laneView) (woken bool) {
 	before := g.rep.Quiet()
+	s.tell(g, s.clock)
 	s.guard(g, func() {
 		for _, id := range g.members.Load().ids {
 			if id != g.spec.Self && protocol.BrokerOf(uint64(id)) == v.broker {
@@ -164,6 +165,7 @@ func (s *shard) introduce(g *Group) {
 // notice is what another broker says with a pulse: its replica of g is not any more
 // what it was when it agreed to be quiet.
 func (s *shard) notice(g *Group, from protocol.BrokerID) {
+	s.tell(g, s.clock)
 	s.guard(g, func() {
 		switch leader := g.rep.Status().Leader; {
 		case leader == g.spec.Self:

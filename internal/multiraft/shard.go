@@ -29,6 +29,7 @@ type shard struct {
 	post   outgoing
 
 	ticks   uint64
+	clock   uint64     // as this round began, for leases
 	lanes   []laneView // in the order of the host's lanes
 	sweeps  []sweep
 	resting atomic.Int64 // groups without ticks, for Stats
@@ -57,6 +58,7 @@ func (s *shard) run() {
 		case now := <-ticker.C:
 			s.tick(now)
 		}
+		s.clock = s.h.clock()
 		events := s.in.swap(spare)
 		for i := range events {
 			s.handle(&events[i])
@@ -99,6 +101,7 @@ func (s *shard) handle(e *event) {
 				g.latest = make(map[uint64]func(record.Offset, error))
 			}
 			g.latest[g.nextToken] = e.read
+			s.tell(g, s.h.clock())
 			g.rep.Read(g.nextToken, &s.out)
 		})
 	case evSaved:
@@ -131,6 +134,7 @@ func (s *shard) append(g *Group, e *event) {
 
 func (s *shard) step(g *Group, e *event) {
 	s.hear(g, &e.msg)
+	s.tell(g, s.clock)
 	err := g.rep.Step(&e.msg, e.frames, &s.out)
 	if e.msg.Quiet && g.rep.Quiet() {
 		g.quietAt = s.ticks

@@ -13,6 +13,7 @@ import (
 // shard lives.
 func (s *shard) tick(now time.Time) {
 	s.ticks++
+	s.clock = s.h.clock()
 	s.watch()
 	s.sweepOn()
 	if s.n == 0 {
@@ -29,7 +30,25 @@ func (s *shard) tick(now time.Time) {
 	}
 }
 
+// clock is the time for leases, in nanoseconds. It never goes back.
+func (h *Host) clock() uint64 {
+	if h.o.Lease == 0 {
+		return 0
+	}
+	return uint64(time.Since(h.began))
+}
+
+// tell lets g's core know the time. What is sent in a round may bear the time at
+// which the round began, which makes its lease shorter; whether a lease holds is asked
+// at the very moment.
+func (s *shard) tell(g *Group, now uint64) {
+	if s.h.o.Lease > 0 {
+		g.rep.SetClock(now)
+	}
+}
+
 func (s *shard) tickGroup(g *Group, now time.Time) {
+	s.tell(g, s.clock)
 	err := recovered(func() { g.rep.Tick(&s.out) })
 	if err != nil || s.out.Changed || len(s.out.Sends)+len(s.out.Appends)+len(s.out.Reads) > 0 {
 		s.after(g, err)
