@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/logq/logq/broker/internal/natsplane"
+	"github.com/logq/logq/internal/peer"
 	"github.com/logq/logq/internal/protocol"
 	"github.com/logq/logq/raft"
 )
@@ -58,10 +59,23 @@ func (b *Broker) stopIfFailed(ctx context.Context) {
 // peerHandler takes what other brokers send.
 type peerHandler struct{ b *Broker }
 
+var _ peer.HostHandler = peerHandler{}
+
 // HandleRaft gives a message to its group.
 func (h peerHandler) HandleRaft(_ protocol.BrokerID, m *raft.Message, frames []byte) {
 	h.b.host.Deliver(m, frames)
 }
+
+// HandleBatch gives messages to their groups.
+func (h peerHandler) HandleBatch(_ protocol.BrokerID, messages []raft.Message) {
+	h.b.host.DeliverAll(messages)
+}
+
+// HandlePulse notes that another broker's host lives.
+func (h peerHandler) HandlePulse(from protocol.BrokerID, body []byte) { h.b.host.Pulse(from, body) }
+
+// HandleLink notes that a connection of another broker began or ended.
+func (h peerHandler) HandleLink(from protocol.BrokerID) { h.b.host.Link(from) }
 
 // HandleRequest carries out a forwarded request.
 func (h peerHandler) HandleRequest(ctx context.Context, from protocol.BrokerID, body []byte, reply func([]byte)) {
