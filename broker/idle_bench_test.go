@@ -6,6 +6,7 @@ import (
 	"net"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/logq/logq/internal/protocol"
 	"github.com/logq/logq/internal/vfs"
 	"github.com/logq/logq/raft"
+	"github.com/logq/logq/record"
 )
 
 // wired is three brokers in this process, joined by TCP, in real time.
@@ -36,7 +38,7 @@ func (h idleHandler) HandleLink(from protocol.BrokerID)                         
 func (idleHandler) HandleRequest(context.Context, protocol.BrokerID, []byte, func([]byte)) {}
 func (idleHandler) HandleGossip(protocol.BrokerID, []byte)                                 {}
 
-func startWired(b *testing.B) *wired {
+func startWired(b *testing.B, journals func() journal.Journal) *wired {
 	b.Helper()
 	w := &wired{}
 	var listeners [3]net.Listener
@@ -61,7 +63,7 @@ func startWired(b *testing.B) *wired {
 			b.Fatal(err)
 		}
 		h.h, err = multiraft.New(multiraft.Options{
-			Broker: id, FS: vfs.NewMem(), Dir: "data", Journal: journal.NewMem(), Transport: tr, Seed: uint64(id) * 977,
+			Broker: id, FS: vfs.NewMem(), Dir: "data", Journal: journals(), Transport: tr, Seed: uint64(id) * 977,
 		})
 		if err != nil {
 			b.Fatal(err)
@@ -71,18 +73,23 @@ func startWired(b *testing.B) *wired {
 		w.hosts[i], w.peers[i] = h.h, tr
 	}
 	b.Cleanup(func() {
-		now, cancel := context.WithCancel(context.Background())
-		cancel()
 		for i := range w.hosts {
-			if err := w.peers[i].Close(now); err != nil {
-				b.Error(err)
-			}
-			if err := w.hosts[i].Close(now); err != nil {
-				b.Error(err)
-			}
+			w.kill(b, i)
 		}
 	})
 	return w
+}
+
+// kill ends a broker without a word; again does nothing.
+func (w *wired) kill(b *testing.B, i int) {
+	now, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := w.peers[i].Close(now); err != nil {
+		b.Error(err)
+	}
+	if err := w.hosts[i].Close(now); err != nil {
+		b.Error(err)
+	}
 }
 
 // open opens n groups on every broker and waits until all have a leader.
@@ -103,19 +110,30 @@ func (w *wired) open(b *testing.B, n int) {
 		})
 	}
 	wg.Wait()
-	look := time.NewTicker(100 * time.Millisecond)
+	w.led(b, n, w.hosts[:])
+}
+
+// led waits until n groups have a leader on one of hosts, and returns how long it
+// took until 99 % of them had.
+func (w *wired) led(b *testing.B, n int, hosts []*multiraft.Host) (most time.Duration) {
+	b.Helper()
+	start := time.Now()
+	look := time.NewTicker(20 * time.Millisecond)
 	defer look.Stop()
 	for deadline := time.Now().Add(2 * time.Minute); ; <-look.C {
 		led := 0
-		for _, h := range w.hosts {
+		for _, h := range hosts {
 			for _, g := range h.Groups() {
 				if g.Status().Serving {
 					led++
 				}
 			}
 		}
+		if most == 0 && led >= n-n/100 {
+			most = time.Since(start)
+		}
 		if led == n {
-			return
+			return most
 		}
 		if time.Now().After(deadline) {
 			b.Fatalf("%d of %d groups have a leader", led, n)
@@ -145,7 +163,7 @@ func heap() uint64 {
 func BenchmarkIdle(b *testing.B) {
 	for _, n := range []int{100, 1000, 10000} {
 		b.Run(fmt.Sprintf("groups=%d", n), func(b *testing.B) {
-			w := startWired(b)
+			w := startWired(b, func() journal.Journal { return journal.NewMem() })
 			before := heap()
 			w.open(b, n)
 			for b.Loop() {
@@ -175,4 +193,94 @@ func (w *wired) sent() (frames, writes uint64) {
 		writes += st.Writes
 	}
 	return frames, writes
+}
+
+// slowJournal takes as long for a save as a disk does for a sync.
+type slowJournal struct {
+	journal.Journal
+	saves atomic.Int64
+}
+
+func (j *slowJournal) Save(entries []journal.Entry) error {
+	j.saves.Add(1)
+	sync := time.NewTimer(2 * time.Millisecond)
+	defer sync.Stop()
+	<-sync.C
+	return j.Journal.Save(entries)
+}
+
+// BenchmarkBrokerLoss kills one of three brokers with 5,000 replicas each, idle but
+// for one group that the others serve. How long until every group has a leader, how
+// many syncs of the journal do the votes cost each survivor, and how long do appends
+// to the busy group take meanwhile? (docs/internals/raft.md, S34.)
+func BenchmarkBrokerLoss(b *testing.B) {
+	const n = 5000
+	for b.Loop() {
+		b.StopTimer()
+		w := startWired(b, func() journal.Journal { return &slowJournal{Journal: journal.NewMem()} })
+		w.open(b, n)
+		var busy *multiraft.Group
+		for _, g := range w.hosts[1].Groups() {
+			if g.Status().Serving {
+				busy = g
+				break
+			}
+		}
+		rest := time.NewTimer(3 * time.Second)
+		<-rest.C
+		var worst atomic.Int64
+		stop, done := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(done)
+			pause := time.NewTicker(5 * time.Millisecond)
+			defer pause.Stop()
+			for {
+				select {
+				case <-stop:
+					return
+				case <-pause.C:
+				}
+				start, result := time.Now(), make(chan error, 1)
+				busy.Append(oneRecord(b), 0, time.Time{}, func(r multiraft.AppendResult) { result <- r.Err })
+				if err := <-result; err != nil {
+					b.Errorf("append to the busy group: %v", err)
+					return
+				}
+				worst.Store(max(worst.Load(), int64(time.Since(start))))
+			}
+		}()
+		before := w.hosts[1].Stats()
+		worst.Store(0)
+		cpu, start := cpuTime(b), time.Now()
+		w.kill(b, 0)
+		b.StartTimer()
+		most := w.led(b, n, w.hosts[1:])
+		b.StopTimer()
+		took, after := time.Since(start), w.hosts[1].Stats()
+		close(stop)
+		<-done
+		b.ReportMetric(took.Seconds(), "s-to-leaders")
+		b.ReportMetric(most.Seconds(), "s-to-99%")
+		b.ReportMetric((cpuTime(b) - cpu).Seconds(), "cpu-s")
+		b.ReportMetric(float64(after.JournalEntries-before.JournalEntries), "votes")
+		b.ReportMetric(float64(after.JournalSaves-before.JournalSaves), "saves")
+		b.ReportMetric(float64(worst.Load())/1e6, "worst-append-ms")
+		for i := range w.hosts {
+			w.kill(b, i)
+		}
+		b.StartTimer()
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+func oneRecord(b *testing.B) record.Batch {
+	x := record.NewBuilder(record.BuilderOptions{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1})
+	if err := x.Append(record.Record{Timestamp: 1, Value: []byte("x")}); err != nil {
+		b.Error(err)
+	}
+	out, err := x.Seal(nil)
+	if err != nil {
+		b.Error(err)
+	}
+	return out
 }
