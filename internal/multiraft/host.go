@@ -137,6 +137,9 @@ type Spec struct {
 	// log, and in it who the members are. The same must be given whenever the replica
 	// is opened again.
 	Voters []raft.ReplicaID
+	// Priority is that of raft.Options: above 0, this replica mostly comes
+	// first when the group has lost its leader; below 0, last.
+	Priority int
 	// SegmentBytes is the size at which segments roll; 0: the default.
 	SegmentBytes int64
 }

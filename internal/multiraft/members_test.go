@@ -290,3 +290,40 @@ func TestLearnerBehindTheLogStart(t *testing.T) {
 		}
 	})
 }
+
+// TestPreferredLeaders take over when a group has no leader, mostly.
+func TestPreferredLeaders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 3)
+		defer c.close()
+		const n = 40
+		var all []map[protocol.BrokerID]*multiraft.Group
+		for i := range n {
+			groups := make(map[protocol.BrokerID]*multiraft.Group)
+			for id := range c.hosts {
+				spec := multiraft.Spec{Name: fmt.Sprintf("group-%d", i), Self: raft.ReplicaID(id), Voters: ids(1, 2, 3)}
+				copy(spec.Group[:], spec.Name)
+				copy(spec.Topic[:], spec.Name)
+				if id == 3 {
+					spec.Priority = 1
+				}
+				g, err := c.hosts[id].Open(t.Context(), spec)
+				if err != nil {
+					t.Fatal(err)
+				}
+				groups[id] = g
+			}
+			all = append(all, groups)
+		}
+		c.settled(all)
+		led := 0
+		for _, groups := range all {
+			if c.leader(groups) == groups[3] {
+				led++
+			}
+		}
+		if led < n*11/20 {
+			t.Errorf("broker 3 is preferred for %d groups and leads %d", n, led)
+		}
+	})
+}
