@@ -25,16 +25,18 @@ func (r *Replica) Trim(first raft.Index, out *Output) error {
 	if r.err != nil {
 		return &FailedError{Cause: r.err}
 	}
-	if err := r.log.TrimFront(segments.Index(min(first, r.commit+1))); err != nil {
+	// The log may know more to be durable than the core was told yet.
+	first = min(first, r.commit+1, r.core.Status().Durable+1)
+	if err := r.log.TrimFront(segments.Index(first)); err != nil {
 		return fmt.Errorf("trim the log of replica %d before entry %d: %w", r.o.ID, first, err)
 	}
 	if r.log.Unflushed() {
 		r.disk.order()
 	}
 	prev, _ := r.log.PrevOfFirst()
-	err := r.core.Trim(raft.Index(prev) + 1)
+	r.must(r.core.Trim(raft.Index(prev) + 1))
 	r.pump(out)
-	return err
+	return nil
 }
 
 // bootConfigs returns the configuration in force where the log begins, if it is

@@ -59,9 +59,13 @@ func (w *world) learn(n *node) error {
 // what was cut.
 func (w *world) learnLog(n *node) error {
 	log := n.rep.Log()
-	last := int(log.Last())
+	start, _ := log.PrevOfFirst()
+	last := int(max(log.Last(), start))
+	if err := w.learnStart(n, raft.Index(start)); err != nil {
+		return err
+	}
 	keep := min(len(n.mirror), last)
-	for keep > 0 {
+	for keep > int(start) {
 		t, ok := log.Term(segments.Index(keep))
 		if ok && raft.Term(t) == n.mirror[keep-1].term {
 			break
@@ -103,6 +107,31 @@ func (w *world) learnLog(n *node) error {
 	if len(n.mirror) != last {
 		return fmt.Errorf("replica %d says its log ends at %d, it holds %d entries", n.id, last, len(n.mirror))
 	}
+	return nil
+}
+
+// learnStart fills in what was committed before the log's start, when that has
+// moved: by a trim, or because the log was begun anew.
+func (w *world) learnStart(n *node, start raft.Index) error {
+	if start == n.start {
+		return nil
+	}
+	if start < n.start || int(start) > len(w.committed) {
+		return fmt.Errorf("the log of replica %d begins after %d, it began after %d, %d entries are committed", n.id, start, n.start, len(w.committed))
+	}
+	for i := range int(start) {
+		c := &w.committed[i]
+		m := mirrored{term: c.term, id: c.id}
+		switch {
+		case i == len(n.mirror):
+			n.mirror = append(n.mirror, m)
+		case n.mirror[i].id != c.id && raft.Index(i) < n.commit:
+			return fmt.Errorf("replica %d held another entry %d than was committed", n.id, i+1)
+		default:
+			n.mirror[i] = m
+		}
+	}
+	n.start = start
 	return nil
 }
 

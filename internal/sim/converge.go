@@ -57,8 +57,12 @@ func (w *world) describe() string {
 
 // equal: all logs end at the same index, and all of it is committed everywhere.
 func (w *world) equal() bool {
-	last := len(w.nodes[0].mirror)
-	for _, n := range w.nodes {
+	members := w.members()
+	if members == nil {
+		return false
+	}
+	last := len(members[0].mirror)
+	for _, n := range members {
 		if n.rep == nil || len(n.mirror) != last || n.commit != raft.Index(last) {
 			return false
 		}
@@ -76,7 +80,7 @@ func (w *world) checkFinal() error {
 			}
 			at[c.value] = i
 		}
-		for _, n := range w.nodes {
+		for _, n := range w.members() {
 			if n.mirror[i].id != c.id {
 				return fmt.Errorf("replica %d holds another entry %d than was committed", n.id, i+1)
 			}

@@ -24,6 +24,9 @@ func (w *world) post(n *node, s *replica.Send) error {
 			return fmt.Errorf("replica %d can't read [%d,%d) for a follower: %w", n.id, s.Message.Lo, s.Message.Hi, err)
 		}
 	}
+	if s.Message.Type == raft.MsgJump {
+		w.report.Jumps++
+	}
 	copies := 1
 	if !w.healed {
 		if w.r.Float64() < w.s.drop {
@@ -64,7 +67,7 @@ func (w *world) deliver(n *node, e *event) error {
 
 // fault draws one.
 func (w *world) fault() error {
-	weights := []int{w.s.crash, w.s.powerLoss, w.s.cutNode, w.s.cutLink, w.s.heal, w.s.transfer, w.s.pause}
+	weights := []int{w.s.crash, w.s.powerLoss, w.s.cutNode, w.s.cutLink, w.s.heal, w.s.transfer, w.s.pause, w.s.reconfigure, w.s.trim}
 	total := 0
 	for _, v := range weights {
 		total += v
@@ -98,6 +101,10 @@ func (w *world) fault() error {
 		return w.transfer(w.nodes[w.r.IntN(len(w.nodes))])
 	case 6:
 		w.pause(victim)
+	case 7:
+		return w.reconfigure()
+	case 8:
+		return w.trim(w.nodes[victim])
 	}
 	return nil
 }

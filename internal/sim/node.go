@@ -3,6 +3,7 @@ package sim
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/logq/logq/internal/invariants"
 	"github.com/logq/logq/internal/journal"
@@ -36,7 +37,8 @@ type node struct {
 	saving, flushing *diskOp
 
 	// What the checker knows of it.
-	mirror   []mirrored // the log's entries from index 1 on
+	mirror   []mirrored // the log's entries from index 1 on, those before its start as they were committed
+	start    raft.Index // index before the log's first
 	commit   raft.Index // in this life
 	hw       record.Offset
 	promised raft.Term // highest term in which it granted a vote or acked
@@ -65,8 +67,12 @@ func (w *world) start(n *node) error {
 	if hard.Term < n.promised {
 		return fmt.Errorf("replica %d comes back in term %d, but it has promised in term %d", n.id, hard.Term, n.promised)
 	}
+	var birth []raft.ReplicaID // nobody, for one that is added later
+	if slices.Contains(w.voters, n.id) {
+		birth = w.voters
+	}
 	rep, _, err := replica.Open(replica.Options{
-		Group: groupID, Identity: segments.Identity{Topic: topicID}, ID: n.id, Voters: w.voters,
+		Group: groupID, Identity: segments.Identity{Topic: topicID}, ID: n.id, Voters: birth,
 		FS: n.disk, Dir: "log", SegmentBytes: w.s.segmentBytes, TailBytes: w.s.tailBytes,
 		Hard: hard, Seed: w.seed*31 + uint64(n.life)*7 + uint64(n.id),
 		MaxMessageBytes: w.s.maxMessage, MaxInflightBytes: w.s.maxInflight, MaxUncommittedBytes: 1 << 20,
@@ -76,7 +82,7 @@ func (w *world) start(n *node) error {
 	}
 	n.rep, n.saving, n.flushing = rep, nil, nil
 	n.commit, n.hw = rep.Commit(), rep.HighWatermark()
-	n.mirror = n.mirror[:0]
+	n.mirror, n.start = n.mirror[:0], 0
 	w.q.add(&event{at: w.now + w.tickOf(n), kind: evTick, node: w.indexOf(n), life: n.life})
 	if err := w.learn(n); err != nil {
 		return err

@@ -14,7 +14,10 @@ const (
 // and how strong they are. Histories with few strong faults find what a mix of
 // all weak ones never does (Groce et al., "Swarm Testing", ISSTA 2012).
 type swarm struct {
-	nodes        int
+	nodes        int // in all
+	voters       int // of them, the group when it begins; the others may be added
+	reconfigure  int
+	trim         int
 	tick         micros
 	skew         []float64 // per node, of the tick length
 	latencyMin   micros
@@ -87,6 +90,11 @@ func drawSwarm(r *rand.Rand) swarm {
 		valueBytes:   []int{8, 200, 2000}[r.IntN(3)],
 		maxMessage:   []int{1, 1 << 10, 64 << 10}[r.IntN(3)],
 		maxInflight:  []int{4 << 10, 256 << 10}[r.IntN(2)],
+	}
+	s.voters = s.nodes
+	if r.IntN(2) == 0 {
+		s.reconfigure, s.trim = weight(8), weight(8)
+		s.nodes += r.IntN(3)
 	}
 	for range s.nodes {
 		s.skew = append(s.skew, 0.7+0.6*r.Float64())

@@ -36,6 +36,7 @@ type Report struct {
 	Crashes, PowerLosses, Cuts, Transfers, SyncFailures, Pauses int
 	Dropped, Duplicated, Delivered, Stalls, Elections           int
 	Truncations, ColdReads, CommittedEntries, ReadsServed       int
+	Configs, Joint, Trims, Jumps                                int
 }
 
 // Add sums reports.
@@ -60,6 +61,10 @@ func (r *Report) Add(o Report) {
 	r.Elections += o.Elections
 	r.Truncations += o.Truncations
 	r.ColdReads += o.ColdReads
+	r.Configs += o.Configs
+	r.Joint += o.Joint
+	r.Trims += o.Trims
+	r.Jumps += o.Jumps
 	r.CommittedEntries += o.CommittedEntries
 }
 
@@ -115,7 +120,9 @@ func Run(seed uint64, o Options) (Report, *Failure) {
 
 func (w *world) play(steps int) error {
 	for i := range w.s.nodes {
-		w.voters = append(w.voters, raft.ReplicaID(i+1))
+		if i < w.s.voters {
+			w.voters = append(w.voters, raft.ReplicaID(i+1))
+		}
 		w.nodes = append(w.nodes, &node{id: raft.ReplicaID(i + 1), disk: vfs.NewMem(), jrnl: journal.NewMem()})
 		w.cut = append(w.cut, make([]bool, w.s.nodes))
 	}

@@ -164,9 +164,13 @@ func (n *Node) Repair() {
 // tellDamage tells the core of the first damaged entry that it has in its log.
 func (n *Node) tellDamage() {
 	n.do(func() {
-		first := n.disk.firstDamaged()
-		if int(first) > len(n.Log) || int(first) <= n.trimmed {
-			first = 0
+		first := raft.Index(0)
+		n.disk.firstDamaged() // forgets what is gone
+		for i := range n.disk.damaged {
+			// What is damaged on disk may have been replaced in memory.
+			if int(i) > n.trimmed && int(i) <= len(n.Log) && n.Log[i-1] == n.disk.log[i-1] && (first == 0 || i < first) {
+				first = i
+			}
 		}
 		if err := n.Core.SetDamaged(first); err != nil && n.Core.Status().Faulted == nil {
 			n.c.failf("node %d: %v", n.ID, err)
