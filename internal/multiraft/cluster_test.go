@@ -26,7 +26,7 @@ type cluster struct {
 	hosts   map[protocol.BrokerID]*multiraft.Host // guarded by mu
 	cut     map[protocol.BrokerID]bool            // guarded by mu
 	pairs   map[[2]protocol.BrokerID]bool         // cut one way; guarded by mu
-	mute    protocol.BrokerID                     // its pulses do not arrive; guarded by mu
+	mute    protocol.BrokerID                     // its pulses do not leave; guarded by mu
 	backlog int                                   // of every connection, as it is said to be; guarded by mu
 	sent    map[protocol.BrokerID]int             // messages, batches and pulses; guarded by mu
 	disks   map[protocol.BrokerID]*vfs.Mem
@@ -147,12 +147,12 @@ func (l link) SendAll(to protocol.BrokerID, msgs []raft.Message) bool {
 func (l link) SendPulse(to protocol.BrokerID, body []byte) bool {
 	h, cut := l.c.path(l.from, to)
 	l.c.mu.Lock()
-	cut = cut || l.c.mute == l.from
+	mute := l.c.mute == l.from
 	l.c.mu.Unlock()
-	if h != nil && !cut {
+	if h != nil && !cut && !mute {
 		h.Pulse(l.from, body)
 	}
-	return h != nil
+	return h != nil && !mute
 }
 
 func (l link) Backlog(to protocol.BrokerID) int {
