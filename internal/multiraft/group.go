@@ -74,6 +74,8 @@ type Group struct {
 	gone      bool
 	regrouped bool // its peers have changed and were not looked at
 	promise   promise
+	stale     bool      // its state may have changed since it was shown
+	shownAt   uint64    // shard.ticks
 	quietAt   uint64    // shard.ticks at the last heartbeat with which it was quiet
 	changes   []*change // of members, proposed here and not decided
 	awakeAt   int       // 1 + the place in shard.awake, 0: it gets no ticks

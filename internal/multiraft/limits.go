@@ -34,6 +34,9 @@ const (
 	// maxBatch is how many small messages go to one broker at once.
 	maxBatch = 512
 
+	// showTicks is how often a group is shown in which there are only heartbeats.
+	showTicks = 4
+
 	// maxWorkers bounds the goroutines of a pool with those whose jobs hang, each of
 	// which holds a thread.
 	maxWorkers = 256

@@ -91,7 +91,7 @@ func (h *Host) openReplica(spec Spec, hard raft.HardState) (*Group, error) {
 		SegmentBytes: spec.SegmentBytes, TailBytes: h.o.TailBytes,
 		Hard: hard, Seed: h.o.Seed ^ binary.LittleEndian.Uint64(spec.Group[:8]),
 		ElectionTicks: h.o.ElectionTicks, HeartbeatTicks: h.o.HeartbeatTicks,
-		MaxUncommittedBytes: h.o.MaxUncommittedBytes, Priority: spec.Priority, Quiesce: true, Lease: uint64(h.o.Lease),
+		MaxUncommittedBytes: h.o.MaxUncommittedBytes, Priority: spec.Priority, Quiesce: !h.o.KeepAwake, Lease: uint64(h.o.Lease),
 	})
 	if err != nil {
 		return nil, err

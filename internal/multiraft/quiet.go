@@ -187,7 +187,7 @@ func (s *shard) silence(g *Group, missed int) int {
 // hear prepares g's replica for a message.
 func (s *shard) hear(g *Group, m *raft.Message) {
 	from := protocol.BrokerOf(uint64(m.From))
-	if m.Quiet && (s.h.links == nil || s.h.o.KeepAwake || !s.trusts(from)) {
+	if m.Quiet && (s.h.links == nil || !s.trusts(from)) {
 		// Nobody would notice if that broker died: better no quiet than one for ever.
 		m.Quiet = false
 	}

@@ -91,7 +91,7 @@ func (s *shard) handle(e *event) {
 		s.close(g)
 		e.reply <- nil
 	case evMessage:
-		s.guard(g, func() { s.step(g, e) })
+		s.step(g, e)
 	case evAppend:
 		s.append(g, e)
 	case evLatest:
@@ -135,6 +135,13 @@ func (s *shard) append(g *Group, e *event) {
 func (s *shard) step(g *Group, e *event) {
 	s.hear(g, &e.msg)
 	s.tell(g, s.clock)
+	if t := e.msg.Type; t != raft.MsgHeartbeat && t != raft.MsgHeartbeatReply {
+		g.stale = true
+	}
+	s.after(g, recovered(func() { s.stepReplica(g, e) }))
+}
+
+func (s *shard) stepReplica(g *Group, e *event) {
 	err := g.rep.Step(&e.msg, e.frames, &s.out)
 	if e.msg.Quiet && g.rep.Quiet() {
 		g.quietAt = s.ticks
@@ -162,6 +169,7 @@ func (s *shard) guard(g *Group, f func()) {
 	if g.gone {
 		return
 	}
+	g.stale = true
 	s.after(g, recovered(f))
 }
 
@@ -198,6 +206,7 @@ func (s *shard) collect(g *Group) {
 	// reads right after its ack finds its record.
 	if len(s.out.Appends) > 0 || len(s.out.Reads) > 0 || s.out.Changed {
 		g.publish()
+		g.stale = true // and the rest follows at the end of the round
 	}
 	for _, r := range s.out.Appends {
 		g.appends.finish(r)
@@ -257,17 +266,28 @@ func (s *shard) settle() {
 		if w.Flush {
 			s.h.disk.submit(flush{g: g, n: w.FlushN})
 		}
-		g.publish()
-		if g.regrouped {
-			g.regrouped = false
-			s.introduce(g)
+		s.pace(g)
+		// Heartbeats alone change little; they needn't be shown each time.
+		if g.stale || s.ticks-g.shownAt >= showTicks || g.awakeAt == 0 {
+			s.show(g)
 		}
+	}
+	s.dirty = s.dirty[:0]
+}
+
+// show publishes g's state and acts on what has changed of it.
+func (s *shard) show(g *Group) {
+	g.stale, g.shownAt = false, s.ticks
+	g.publish()
+	if g.regrouped {
+		g.regrouped = false
+		s.introduce(g)
+	}
+	if len(g.promise.to) > 0 || len(g.changes) > 0 {
 		st := g.rep.Status()
 		s.keepPromise(g, &st)
 		g.settleChanges(&st)
-		s.pace(g)
 	}
-	s.dirty = s.dirty[:0]
 }
 
 // refuse answers an event of a group that is gone.
