@@ -47,7 +47,8 @@ type Options struct {
 	DiskWorkers int
 	// RecoveryBytesPerSecond bounds what is read from disk for replicas that are far
 	// behind, of all groups together; default 100 MiB. RecoveryGroups bounds the groups
-	// that do so at once; default 16. Live traffic isn't bounded, and goes first.
+	// that have much to send at once; default 16. Live traffic isn't bounded, and goes
+	// first.
 	RecoveryBytesPerSecond int64
 	RecoveryGroups         int
 	// TailBytes is the in-memory tail of each log; default that of segments.

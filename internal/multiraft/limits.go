@@ -27,6 +27,10 @@ const (
 	// maxBacklog is what may wait on a bulk connection before recovery adds to it.
 	maxBacklog = 4 << 20
 
+	// smallRecovery is what a message may hold that needs no place among
+	// Options.RecoveryGroups: a few times the distance of sparse index entries.
+	smallRecovery = 128 << 10
+
 	// recoveryIdle is how long a group keeps its place among those that catch others
 	// up: longer than a follower takes to ask for more.
 	recoveryIdle = 500 * time.Millisecond

@@ -266,6 +266,10 @@ func TestLearnerBehindTheLogStart(t *testing.T) {
 		if start == 0 {
 			t.Fatal("the log was not trimmed")
 		}
+		synctest.Wait() // the files go with the next flush, at once
+		if names, err := c.disks[1].List("data/a"); err != nil || len(names) > 3 {
+			t.Errorf("after the trim the log has the files %v, %v", names, err)
+		}
 		groups[2] = c.member("a", 2)
 		c.change(lead, ids(1), ids(2))
 		c.caughtUp(lead, 2)

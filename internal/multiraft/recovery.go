@@ -26,12 +26,14 @@ type recovery struct {
 
 	mu     sync.Mutex
 	groups map[*Group]*catchUp // those that catch others up; guarded by mu
+	large  int                 // of them, those with much to send; guarded by mu
 }
 
 // catchUp is one group's: its appends are read and sent one at a time, since a later
 // one that overtakes an earlier is refused.
 type catchUp struct {
 	jobs    []coldRead
+	large   bool      // it has one of Options.RecoveryGroups places
 	running bool      // a reader has the group
 	last    time.Time // when the last job was done
 }
@@ -70,10 +72,13 @@ func (r *recovery) admit(g *Group, m *raft.Message, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c := r.groups[g]
-	if c == nil && len(r.groups) >= r.h.o.RecoveryGroups || c != nil && len(c.jobs) >= coldQueue {
+	_, bytes := g.log.Fit(segments.Index(m.Lo), segments.Index(m.Hi), math.MaxInt)
+	// After a restart no log has a tail in memory, and thousands of groups may each
+	// have a little to send: they need no place.
+	large := bytes > smallRecovery
+	if large && (c == nil || !c.large) && r.large >= r.h.o.RecoveryGroups || c != nil && len(c.jobs) >= coldQueue {
 		return false
 	}
-	_, bytes := g.log.Fit(segments.Index(m.Lo), segments.Index(m.Hi), math.MaxInt)
 	wait, ok := r.budget.reserve(bytes, now)
 	if !ok {
 		return false
@@ -81,6 +86,10 @@ func (r *recovery) admit(g *Group, m *raft.Message, now time.Time) bool {
 	if c == nil {
 		c = &catchUp{}
 		r.groups[g] = c
+	}
+	if large && !c.large {
+		c.large = true
+		r.large++
 	}
 	c.jobs = append(c.jobs, coldRead{msg: *m, wait: wait, at: now})
 	if !c.running {
@@ -120,8 +129,11 @@ func (r *recovery) work(g *Group) {
 		g.shard.in.put(event{kind: evSent, g: g, to: job.msg.To}, false)
 	}
 	c.last = time.Now()
-	if c.running = len(c.jobs) > 0; c.running {
+	switch c.running = len(c.jobs) > 0; {
+	case c.running:
 		r.readers.submit(g)
+	case !c.large:
+		delete(r.groups, g)
 	}
 }
 
@@ -156,11 +168,12 @@ func (r *recovery) send(g *Group, job *coldRead) bool {
 func (r *recovery) look(now time.Time) {
 	r.mu.Lock()
 	for g, c := range r.groups {
-		if !c.running && now.Sub(c.last) > recoveryIdle {
+		if c.large && !c.running && now.Sub(c.last) > recoveryIdle {
 			delete(r.groups, g)
+			r.large--
 		}
 	}
-	r.h.stats.recovering.Store(int64(len(r.groups)))
+	r.h.stats.recovering.Store(int64(r.large))
 	r.mu.Unlock()
 	r.readers.look(now)
 }

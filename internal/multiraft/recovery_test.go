@@ -121,3 +121,43 @@ func TestRecoveryLetsLiveTrafficFirst(t *testing.T) {
 		c.converged(all[0], 16)
 	})
 }
+
+// TestSmallRecoveriesNeedNoPlace: many groups with a little to send don't wait for
+// each other.
+func TestSmallRecoveriesNeedNoPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newClusterWith(t, 3, func(o *multiraft.Options) { o.TailBytes, o.RecoveryGroups = 4<<10, 1 })
+		defer c.close()
+		var all []map[protocol.BrokerID]*multiraft.Group
+		c.stop(3, true)
+		for i := range 100 {
+			all = append(all, c.open(fmt.Sprintf("group-%d", i), 1, 2))
+		}
+		payload := string(bytes.Repeat([]byte("x"), 3<<10))
+		for _, groups := range all {
+			for range 5 {
+				if r := appendTo(c.leader(groups), batchOf(t, payload), time.Second); r.Err != nil {
+					t.Fatal(r.Err)
+				}
+			}
+		}
+		c.start(3)
+		start := time.Now()
+		for _, groups := range all {
+			groups[3] = c.open(groups[1].Name(), 3)[3]
+		}
+		for _, groups := range all {
+			c.converged(groups, 5)
+		}
+		if d := time.Since(start); d > 3*time.Second {
+			t.Errorf("100 small recoveries took %v", d)
+		}
+		var sent uint64
+		for _, h := range c.hosts {
+			sent += h.Stats().RecoveryBytes
+		}
+		if sent < 100*8<<10 {
+			t.Errorf("%d bytes came from disk: the test is of no use", sent)
+		}
+	})
+}

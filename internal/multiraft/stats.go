@@ -20,7 +20,7 @@ type Stats struct {
 	BadFrames uint64
 	// RecoveryBytes were read from disk and sent to replicas far behind;
 	// RecoveryRefused are messages put off, since a bound was reached;
-	// RecoveringGroups have sent such bytes lately.
+	// RecoveringGroups have sent many such bytes lately.
 	RecoveryBytes, RecoveryRefused uint64
 	RecoveringGroups               int
 	// ColdReadErrors are failed reads of old entries for followers.
