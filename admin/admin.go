@@ -119,6 +119,40 @@ func (a *Admin) DescribeTopic(ctx context.Context, name string) (TopicInfo, erro
 		protocol.DescribeTopicRequest{Name: name}, true)
 }
 
+// Reassign moves a partition's replicas to other brokers, the preferred leader
+// first. It returns when that is decided; it is done when the partition's Target in
+// DescribeTopic is empty. Records are taken and read meanwhile.
+func (a *Admin) Reassign(ctx context.Context, topic string, partition int32, brokers []protocol.BrokerID) error {
+	_, err := ask[protocol.MoveReply](ctx, a, fmt.Sprintf("reassign %s/%d", topic, partition), protocol.OpTopicReassign, protocol.TopicReassignSubject,
+		protocol.ReassignRequest{Name: topic, Partition: protocol.Partition(partition), Replicas: brokers}, true)
+	return err
+}
+
+// CancelReassign ends a move: the partition keeps, or gets back, the replicas that
+// it had.
+func (a *Admin) CancelReassign(ctx context.Context, topic string, partition int32) error {
+	_, err := ask[protocol.MoveReply](ctx, a, fmt.Sprintf("cancel the move of %s/%d", topic, partition), protocol.OpTopicReassign, protocol.TopicReassignSubject,
+		protocol.ReassignRequest{Name: topic, Partition: protocol.Partition(partition), Cancel: true}, true)
+	return err
+}
+
+// SetReplicas changes the number of replicas of every partition of a topic. It
+// returns how many partitions will move when that is decided; see Reassign.
+func (a *Admin) SetReplicas(ctx context.Context, topic string, replicas int) (moves int, err error) {
+	r, err := ask[protocol.MoveReply](ctx, a, "alter topic "+topic, protocol.OpTopicAlter, protocol.TopicAlterSubject,
+		protocol.AlterTopicRequest{Name: topic, Replicas: replicas}, true)
+	return len(r.Moves), err
+}
+
+// Drain has all replicas of a broker moved to others and keeps new ones away from
+// it; with undo it may get new ones again. It returns when that is decided; it is
+// done when the broker's Replicas in ClusterStatus are 0.
+func (a *Admin) Drain(ctx context.Context, broker protocol.BrokerID, undo bool) error {
+	_, err := ask[protocol.MoveReply](ctx, a, fmt.Sprintf("drain broker %d", broker), protocol.OpBrokerDrain, protocol.BrokerDrainSubject,
+		protocol.DrainBrokerRequest{Broker: broker, Undo: undo}, true)
+	return err
+}
+
 // ClusterStatus says how the cluster is.
 func (a *Admin) ClusterStatus(ctx context.Context) (ClusterStatus, error) {
 	return ask[ClusterStatus](ctx, a, "cluster status", protocol.OpClusterStatus, protocol.ClusterStatusSubject, struct{}{}, true)

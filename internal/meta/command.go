@@ -14,7 +14,8 @@ const (
 	KeyDeleteTopic    = "delete-topic"
 )
 
-// Command is one of [ClusterInit], [RegisterBroker], [CreateTopic] and [DeleteTopic].
+// Command is one of [ClusterInit], [RegisterBroker], [CreateTopic], [DeleteTopic], [ReassignPartition], [PartitionMoved] and
+// [DrainBroker].
 type Command interface {
 	// CommandKey is the command's name, the key of its record.
 	CommandKey() string

@@ -25,9 +25,16 @@ func (s Snapshot) Candidates(alive func(protocol.BrokerID) bool) []Candidate {
 		place[b.ID] = &out[i]
 	}
 	for _, t := range s.topics {
-		for _, ids := range t.Partitions {
+		for n := range t.Partitions {
+			ids := t.Replicas(protocol.Partition(n))
+			if to := t.Target(protocol.Partition(n)); to != nil {
+				ids = to
+			}
 			for i, id := range ids {
 				c := place[protocol.BrokerOf(id)]
+				if c == nil {
+					continue
+				}
 				c.Replicas++
 				if i == 0 {
 					c.Leaders++

@@ -17,14 +17,17 @@ type Broker struct {
 	FeatureLevel int               `json:"feature_level"` // the highest that it supports
 }
 
-// Topic is a topic as it was created. It is immutable.
+// Topic is a topic. It is immutable: a change puts a changed copy in its place.
 type Topic struct {
 	Name       string
 	ID         protocol.TopicID
-	Partitions [][]uint64 // replica ids of each partition, the preferred leader first
+	Partitions [][]uint64 // replica ids with which each partition was made; [Topic.Replicas] are those of now
 	Bind       string
 	Config     map[string]string
 	Offset     int64 // of the record that created it
+
+	moved [][]uint64                  // the replicas of partitions that have moved
+	moves map[protocol.Partition]move // under way
 }
 
 // Snapshot is the state after some record. It is immutable; copies share everything.
@@ -32,9 +35,10 @@ type Snapshot struct {
 	clusterID   string
 	level       int
 	next        int64
-	partitions  int       // of all topics
-	topics      []*Topic  // ordered by name; replaced, never changed
-	brokers     []*Broker // ordered by id; replaced, never changed
+	partitions  int                        // of all topics
+	topics      []*Topic                   // ordered by name; replaced, never changed
+	brokers     []*Broker                  // ordered by id; replaced, never changed
+	draining    map[protocol.BrokerID]bool // replaced, never changed
 	unsupported *protocol.Error
 }
 

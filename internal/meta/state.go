@@ -29,6 +29,7 @@ type Result struct {
 	Repeated bool            // it was in force already
 	Created  *Topic          // the topic that create-topic created, or found created by an earlier copy of itself
 	Deleted  *Topic          // the topic that delete-topic deleted now
+	Dropped  []Dropped       // the replicas that partition-moved has left behind
 }
 
 // Apply folds one committed record in. It never fails and never panics, whatever the bytes: what cannot be applied changes
@@ -72,6 +73,12 @@ func (s *State) dispatch(r *Result, key string, body json.RawMessage) {
 		run(r, key, body, s.createTopic)
 	case KeyDeleteTopic:
 		run(r, key, body, s.deleteTopic)
+	case KeyReassign:
+		run(r, key, body, s.reassign)
+	case KeyPartitionMoved:
+		run(r, key, body, s.partitionMoved)
+	case KeyDrainBroker:
+		run(r, key, body, s.drainBroker)
 	default:
 		r.Err = protocol.Errorf(protocol.InvalidRequest, "metadata record %d: command %.40q is not known; it is skipped", r.Offset, key)
 	}

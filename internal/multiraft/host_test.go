@@ -286,7 +286,7 @@ func TestRemoveDeletesEverything(t *testing.T) {
 		if r := appendTo(g, batchOf(t, "x"), time.Second); r.Err != nil {
 			t.Fatal(r.Err)
 		}
-		if err := c.hosts[1].Remove(t.Context(), g.ID(), g.Name()); err != nil {
+		if err := c.hosts[1].Remove(t.Context(), g.ID(), g.Name(), g.Self()); err != nil {
 			t.Fatal(err)
 		}
 		var failed *replica.FailedError

@@ -92,7 +92,7 @@ func TestGroupMovesToOtherBrokers(t *testing.T) {
 		c.change(lead, ids(2, 3), nil)
 		delete(groups, 1)
 		add()
-		if err := c.hosts[1].Remove(t.Context(), lead.ID(), lead.Name()); err != nil {
+		if err := c.hosts[1].Remove(t.Context(), lead.ID(), lead.Name(), lead.Self()); err != nil {
 			t.Fatal(err)
 		}
 		add()
@@ -173,7 +173,7 @@ func TestChangesThatAreRefused(t *testing.T) {
 			t.Errorf("called off: %v", err)
 		}
 		id := protocol.BrokerOf(uint64(lead.Self()))
-		if err := c.hosts[id].Remove(t.Context(), lead.ID(), lead.Name()); err != nil {
+		if err := c.hosts[id].Remove(t.Context(), lead.ID(), lead.Name(), lead.Self()); err != nil {
 			t.Fatal(err)
 		}
 		if err := lead.ProposeConfig(t.Context(), 0, ids(1, 2), nil); !errors.As(err, &failed) {

@@ -144,16 +144,21 @@ func (h *Host) evict(ctx context.Context, g *Group) {
 
 // Remove stops a replica if it runs, and deletes its log and hard state; what
 // isn't there needs no removing, so that a removal that a crash cut short can be
-// asked for again. name is that of the group's Spec. Callers make sure that the
-// group is meant to go: what is deleted here can't be had back.
-func (h *Host) Remove(ctx context.Context, id raft.GroupID, name string) error {
+// asked for again. name and self are those of the group's Spec; another replica
+// of the group is left alone. Callers make sure that the replica is meant to go:
+// what is deleted here can't be had back.
+func (h *Host) Remove(ctx context.Context, id raft.GroupID, name string, self raft.ReplicaID) error {
 	h.mu.Lock()
 	if _, busy := h.opening[id]; busy || h.closed {
 		h.mu.Unlock()
 		return fmt.Errorf("remove group %s: it is being opened or removed, or the host is closed", name)
 	}
 	g := h.groups[id]
-	_, voted := h.hard[id]
+	stored, voted := h.hard[id]
+	if g != nil && g.spec.Self != self || g == nil && voted && stored.id != self {
+		h.mu.Unlock()
+		return h.removeDir(name) // of an earlier replica
+	}
 	delete(h.groups, id)
 	h.opening[id] = struct{}{}
 	h.mu.Unlock()
@@ -168,13 +173,23 @@ func (h *Host) Remove(ctx context.Context, id raft.GroupID, name string) error {
 	} else if _, err := h.o.FS.Stat(h.dirOf(name)); errors.Is(err, fs.ErrNotExist) && !voted {
 		return nil // removed before: a restart asks for every topic ever deleted
 	}
+	if err := h.removeDir(name); err != nil {
+		return err
+	}
+	// The log goes first: a hard state without a log only costs a journal record.
+	h.journal.submit(save{id: id, remove: true})
+	return nil
+}
+
+func (h *Host) removeDir(name string) error {
+	if _, err := h.o.FS.Stat(h.dirOf(name)); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	if err := h.o.FS.RemoveAll(h.dirOf(name)); err != nil {
 		return fmt.Errorf("delete the log of %s: %w", name, err)
 	}
 	if err := h.o.FS.SyncDir(h.o.Dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("delete the log of %s: %w", name, err)
 	}
-	// The log goes first: a hard state without a log only costs a journal record.
-	h.journal.submit(save{id: id, remove: true})
 	return nil
 }

@@ -268,7 +268,7 @@ func TestClosedReplicaSaysSo(t *testing.T) {
 		c.quiet()
 		lead := c.leader(all[0])
 		id := protocol.BrokerOf(uint64(lead.Self()))
-		if err := c.hosts[id].Remove(t.Context(), lead.ID(), lead.Name()); err != nil {
+		if err := c.hosts[id].Remove(t.Context(), lead.ID(), lead.Name(), lead.Self()); err != nil {
 			t.Fatal(err)
 		}
 		delete(all[0], id)

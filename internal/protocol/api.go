@@ -116,6 +116,7 @@ type PartitionInfo struct {
 	Leader        BrokerID   `json:"leader"` // 0 = none known
 	Term          uint64     `json:"term"`
 	Replicas      []BrokerID `json:"replicas"`
+	Target        []BrokerID `json:"target,omitempty"` // where the replicas are moving to
 	LogStart      int64      `json:"log_start"`
 	HighWatermark int64      `json:"high_watermark"`
 	InSync        []BrokerID `json:"in_sync,omitempty"` // replicas that have everything committed, seen from the leader
@@ -156,6 +157,8 @@ type BrokerStatus struct {
 	BrokerInfo
 	PartitionsLed int `json:"partitions_led"`
 	Replicas      int `json:"replicas"`
+	// Draining is set for a broker that gets no new replicas and is to lose those that it has.
+	Draining bool `json:"draining,omitempty"`
 }
 
 // PartitionRef names a partition.
@@ -172,4 +175,32 @@ type ClusterStatusReply struct {
 	Partitions      int            `json:"partitions"`
 	UnderReplicated []PartitionRef `json:"under_replicated"` // a replica's broker is not alive, or lags
 	Leaderless      []PartitionRef `json:"leaderless"`
+	Moving          []PartitionRef `json:"moving"` // replicas are being added or taken away
+}
+
+// ReassignRequest asks for other replicas of a partition; the reply is a [MoveReply]. It returns when the move is decided; how
+// far it has come shows in [PartitionInfo.Target] and [ClusterStatusReply.Moving].
+type ReassignRequest struct {
+	Name      string     `json:"name"`
+	Partition Partition  `json:"partition"`
+	Replicas  []BrokerID `json:"replicas"`         // brokers, the preferred leader first
+	Cancel    bool       `json:"cancel,omitempty"` // go back to the present replicas instead
+}
+
+// AlterTopicRequest changes the number of replicas of every partition of a topic; the reply is a [MoveReply].
+type AlterTopicRequest struct {
+	Name     string `json:"name"`
+	Replicas int    `json:"replicas"`
+}
+
+// DrainBrokerRequest keeps new replicas away from a broker and moves the present ones to others, or with Undo lets new ones
+// come again; the reply is a [MoveReply] without moves, which are decided one after the other.
+type DrainBrokerRequest struct {
+	Broker BrokerID `json:"broker"`
+	Undo   bool     `json:"undo,omitempty"`
+}
+
+// MoveReply lists the partitions that will move.
+type MoveReply struct {
+	Moves []PartitionRef `json:"moves"`
 }

@@ -23,6 +23,10 @@ const (
 	OpRegisterBroker Op = 11 // between brokers only: a broker makes itself known to the controller
 	OpMetaSync       Op = 12 // between brokers only: how far the controller's metadata reaches
 	OpTopicStatus    Op = 13 // between brokers only: the partitions of a topic that the broker leads
+	OpTopicReassign  Op = 14 // admin.topic.reassign
+	OpTopicAlter     Op = 15 // admin.topic.alter
+	OpBrokerDrain    Op = 16 // admin.broker.drain
+	OpPartitionMoved Op = 17 // between brokers only: a partition's group has the replicas that were asked for
 )
 
 var opText = [...]string{
@@ -30,6 +34,8 @@ var opText = [...]string{
 	OpTopicCreate: "admin.topic.create", OpTopicList: "admin.topic.list", OpTopicDescribe: "admin.topic.describe",
 	OpTopicDelete: "admin.topic.delete", OpClusterStatus: "admin.cluster.status",
 	OpRegisterBroker: "register-broker", OpMetaSync: "meta-sync", OpTopicStatus: "topic-status",
+	OpTopicReassign: "admin.topic.reassign", OpTopicAlter: "admin.topic.alter", OpBrokerDrain: "admin.broker.drain",
+	OpPartitionMoved: "partition-moved",
 }
 
 // String returns the operation as it stands in subjects.
@@ -41,10 +47,12 @@ func (o Op) String() string {
 }
 
 // Valid reports whether the operation is known.
-func (o Op) Valid() bool { return o >= OpProduce && o <= OpTopicStatus }
+func (o Op) Valid() bool { return o >= OpProduce && o <= OpPartitionMoved }
 
 // Internal reports whether the operation is for brokers only. No subject leads to it.
-func (o Op) Internal() bool { return o >= OpRegisterBroker && o.Valid() }
+func (o Op) Internal() bool {
+	return o >= OpRegisterBroker && o <= OpTopicStatus || o == OpPartitionMoved
+}
 
 // Partitioned reports whether the operation addresses a partition of a topic.
 func (o Op) Partitioned() bool { return o >= OpProduce && o <= OpOffsets }
@@ -62,6 +70,9 @@ const (
 	TopicDescribeSubject = SubjectPrefix + "admin.topic.describe"
 	TopicDeleteSubject   = SubjectPrefix + "admin.topic.delete"
 	ClusterStatusSubject = SubjectPrefix + "admin.cluster.status"
+	TopicReassignSubject = SubjectPrefix + "admin.topic.reassign"
+	TopicAlterSubject    = SubjectPrefix + "admin.topic.alter"
+	BrokerDrainSubject   = SubjectPrefix + "admin.broker.drain"
 )
 
 // ProduceSubject is where a batch for a partition goes.
@@ -101,6 +112,12 @@ func ParseSubject(s string) (Op, Partition, string, error) {
 		return OpTopicDelete, 0, "", nil
 	case ClusterStatusSubject:
 		return OpClusterStatus, 0, "", nil
+	case TopicReassignSubject:
+		return OpTopicReassign, 0, "", nil
+	case TopicAlterSubject:
+		return OpTopicAlter, 0, "", nil
+	case BrokerDrainSubject:
+		return OpBrokerDrain, 0, "", nil
 	}
 	verb, rest, _ := strings.Cut(rest, ".")
 	op := partitionOp(verb)

@@ -25,6 +25,9 @@ var endpoints = []struct {
 	{"topic-describe", protocol.TopicDescribeSubject, protocol.OpTopicDescribe},
 	{"topic-delete", protocol.TopicDeleteSubject, protocol.OpTopicDelete},
 	{"cluster-status", protocol.ClusterStatusSubject, protocol.OpClusterStatus},
+	{"topic-reassign", protocol.TopicReassignSubject, protocol.OpTopicReassign},
+	{"topic-alter", protocol.TopicAlterSubject, protocol.OpTopicAlter},
+	{"broker-drain", protocol.BrokerDrainSubject, protocol.OpBrokerDrain},
 }
 
 // discover serves metadata and administration as a NATS micro service, so that

@@ -44,6 +44,14 @@ func (s *Service) administerAt(ctx context.Context, c *call) *protocol.Response 
 		return s.registerPeer(ctx, c)
 	case protocol.OpMetaSync:
 		return s.metaEndFor(ctx)
+	case protocol.OpTopicReassign:
+		return s.reassignPartition(ctx, c)
+	case protocol.OpTopicAlter:
+		return s.alterTopic(ctx, c)
+	case protocol.OpBrokerDrain:
+		return s.drainBroker(ctx, c)
+	case protocol.OpPartitionMoved:
+		return s.partitionMoved(ctx, c)
 	case protocol.OpTopicStatus:
 		return s.topicStatusFor(c.req.Topic)
 	default:

@@ -62,14 +62,18 @@ func (s *Service) clusterStatus() *protocol.Response {
 	reply := protocol.ClusterStatusReply{
 		ClusterID: t.snap.ClusterID(), Controller: s.controller(), Partitions: t.snap.PartitionCount(),
 		Brokers: []protocol.BrokerStatus{}, UnderReplicated: []protocol.PartitionRef{}, Leaderless: []protocol.PartitionRef{},
+		Moving: []protocol.PartitionRef{},
 	}
 	ledBy, replicas := map[protocol.BrokerID]int{}, map[protocol.BrokerID]int{}
 	for _, mt := range t.snap.Topics() {
 		for _, p := range t.topics[mt.Name].parts {
 			l, ref := s.leaderOf(p), protocol.PartitionRef{Topic: p.name, Partition: p.id}
 			ledBy[l.broker]++
-			for _, b := range p.brokers {
+			for _, b := range p.on() {
 				replicas[b]++
+			}
+			if p.place.Load().target != nil {
+				reply.Moving = append(reply.Moving, ref)
 			}
 			if l.broker == 0 {
 				reply.Leaderless = append(reply.Leaderless, ref)
@@ -80,14 +84,14 @@ func (s *Service) clusterStatus() *protocol.Response {
 		}
 	}
 	for _, id := range s.brokerIDs(t) {
-		reply.Brokers = append(reply.Brokers, protocol.BrokerStatus{BrokerInfo: s.infoOf(id), PartitionsLed: ledBy[id], Replicas: replicas[id]})
+		reply.Brokers = append(reply.Brokers, protocol.BrokerStatus{BrokerInfo: s.infoOf(id), PartitionsLed: ledBy[id], Replicas: replicas[id], Draining: t.snap.Draining(id)})
 	}
 	return jsonResponse(reply)
 }
 
 // underReplicated reports whether a replica of the partition is on a broker that is not alive, or lags behind its leader.
 func (s *Service) underReplicated(p *partition, l leader) bool {
-	for _, b := range p.brokers {
+	for _, b := range p.on() {
 		if !s.alive(b) {
 			return true
 		}
@@ -98,5 +102,5 @@ func (s *Service) underReplicated(p *partition, l leader) bool {
 	} else if in := p.insync.Load(); l.group != nil && in != nil {
 		insync = *in
 	}
-	return len(insync) > 0 && len(insync) < len(p.brokers)
+	return len(insync) > 0 && len(insync) < len(p.on())
 }

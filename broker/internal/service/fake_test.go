@@ -32,21 +32,23 @@ type world struct {
 
 // fakeLog is a Raft group.
 type fakeLog struct {
-	spec    Spec
-	open    map[protocol.BrokerID]*fakeGroup
-	leader  protocol.BrokerID
-	term    uint64
-	silent  bool // elected, but its no-op is not committed
-	held    bool // appends do not commit
-	pending []*heldAppend
-	batches []record.Batch
-	hw      record.Offset
-	start   record.Offset
-	failed  error
-	lags    map[protocol.BrokerID]bool // match stays at 0
-	changed chan struct{}
-	appends int
-	lie     record.Offset // the stale leader's high watermark, if not 0
+	changes          uint64 // of members
+	voters, learners []uint64
+	spec             Spec
+	open             map[protocol.BrokerID]*fakeGroup
+	leader           protocol.BrokerID
+	term             uint64
+	silent           bool // elected, but its no-op is not committed
+	held             bool // appends do not commit
+	pending          []*heldAppend
+	batches          []record.Batch
+	hw               record.Offset
+	start            record.Offset
+	failed           error
+	lags             map[protocol.BrokerID]bool // match stays at 0
+	changed          chan struct{}
+	appends          int
+	lie              record.Offset // the stale leader's high watermark, if not 0
 }
 
 type heldAppend struct {
@@ -97,6 +99,13 @@ func (w *world) Open(b protocol.BrokerID, spec Spec) (Group, error) {
 		}
 	}
 	return g, nil
+}
+
+func (l *fakeLog) members() []uint64 {
+	if l.voters != nil {
+		return l.voters
+	}
+	return l.spec.Voters
 }
 
 func (l *fakeLog) elect(b protocol.BrokerID) {
@@ -293,15 +302,40 @@ func (g *fakeGroup) Status() GroupStatus {
 	l := g.log
 	st.HighWatermark, st.LogStart, st.Commit = l.hw, l.start, uint64(l.hw)+1
 	if l.leader == g.broker {
-		for _, v := range l.spec.Voters {
+		st.Members = Members{At: l.changes, Voters: l.members(), Learners: l.learners, Settled: true}
+		for _, v := range slices.Concat(l.members(), l.learners) {
 			match := st.Commit
 			if b := protocol.BrokerOf(v); l.lags[b] || l.open[b] == nil {
 				match = 0
 			}
-			st.Peers = append(st.Peers, PeerProgress{Broker: protocol.BrokerOf(v), Match: match})
+			st.Peers = append(st.Peers, PeerProgress{
+				Broker: protocol.BrokerOf(v), Replica: v, Match: match, Learner: slices.Contains(l.learners, v), CaughtUp: match > 0,
+			})
 		}
 	}
 	return st
+}
+
+// Change puts members in force at once.
+func (g *fakeGroup) Change(_ context.Context, at uint64, voters, learners []uint64) error {
+	g.w.mu.Lock()
+	defer g.w.mu.Unlock()
+	l := g.log
+	if l.leader != g.broker || at != l.changes {
+		return protocol.Errorf(protocol.NotLeaderOrFollower, "not the leader, or changed meanwhile")
+	}
+	l.changes++
+	l.voters, l.learners = voters, learners
+	return nil
+}
+
+func (g *fakeGroup) Transfer(to uint64) error {
+	g.w.mu.Lock()
+	defer g.w.mu.Unlock()
+	if g.log.leader == g.broker {
+		g.log.elect(protocol.BrokerOf(to))
+	}
+	return nil
 }
 
 // fakeHost is a broker's host.

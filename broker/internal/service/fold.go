@@ -15,7 +15,7 @@ type fold struct {
 	state *meta.State
 	dec   *record.Decoder
 
-	deleted []*partition // of deleted topics, with a replica here; not published yet
+	deleted []*partition // replicas here that are none any more; not published yet
 
 	mu      sync.Mutex
 	results map[int64]meta.Result // guarded by mu; of the last records
@@ -98,11 +98,20 @@ func (f *fold) keep(r meta.Result) {
 	delete(f.results, r.Offset-keptResults)
 	f.mu.Unlock()
 	if t := r.Deleted; t != nil {
-		for n, replicas := range t.Partitions {
-			if p := f.s.newPartition(t.Name, t.ID, n, replicas, t.SegmentBytes()); p.self != 0 {
-				f.deleted = append(f.deleted, p)
-			}
+		for n := range t.Partitions {
+			f.leave(f.s.newPartition(t.Name, t.ID, n, t.SegmentBytes(), f.s.placementIn(t, n)))
 		}
+	}
+	for _, d := range r.Dropped {
+		pl := f.s.placementOf(nil, []uint64{d.Replica}, nil)
+		f.leave(f.s.newPartition(d.Topic.Name, d.Topic.ID, int(d.Partition), d.Topic.SegmentBytes(), pl))
+	}
+}
+
+// leave notes a replica that is to be deleted, if it is on this broker.
+func (f *fold) leave(p *partition) {
+	if p.self() != 0 {
+		f.deleted = append(f.deleted, p)
 	}
 }
 

@@ -99,9 +99,9 @@ func TestClaims(t *testing.T) {
 	inWorld(t, 3, nil, func(t *testing.T, w *world) {
 		w.create("far", 1, 1)
 		p := w.services[1].table.Load().topics["far"].parts[0]
-		s := w.services[p.brokers[0]%3+1] // it has no replica
+		s := w.services[p.on()[0]%3+1] // it has no replica
 		p = s.table.Load().topics["far"].parts[0]
-		if p.self != 0 {
+		if p.self() != 0 {
 			t.Fatal("the broker has a replica")
 		}
 		w.mu.Lock()

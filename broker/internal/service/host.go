@@ -28,6 +28,11 @@ type Group interface {
 	Leader() LeaderStatus
 	// Status is a full snapshot; like Leader it never blocks.
 	Status() GroupStatus
+	// Change asks for other members, both lists ascending, as the leader: at is the [Members.At] that the caller has seen. It
+	// returns when they are in force for good, or with the reason why that is not known or not so.
+	Change(ctx context.Context, at uint64, voters, learners []uint64) error
+	// Transfer hands leadership to a replica, as the leader. It returns before that is done.
+	Transfer(to uint64) error
 }
 
 // AppendResult is the end of an append.
@@ -60,13 +65,24 @@ type GroupStatus struct {
 	HighWatermark record.Offset
 	LogStart      record.Offset
 	Commit        uint64         // Raft index of the last committed entry
-	Peers         []PeerProgress // all voters; on the leader only
+	Peers         []PeerProgress // all members; on the leader only
+	Members       Members
+}
+
+// Members are who belongs to a group, as this replica's log says.
+type Members struct {
+	At               uint64   // names this state
+	Voters, Learners []uint64 // replica ids, ascending
+	Settled          bool     // committed, and no change is under way
 }
 
 // PeerProgress is how far a replica's log is known to match the leader's.
 type PeerProgress struct {
-	Broker protocol.BrokerID
-	Match  uint64 // Raft index
+	Broker   protocol.BrokerID
+	Replica  uint64
+	Match    uint64 // Raft index
+	Learner  bool   // it does not vote
+	CaughtUp bool   // it keeps pace: a learner may become a voter
 }
 
 // Spec says which replica to open.
@@ -84,7 +100,8 @@ type Host interface {
 	// Open creates the replica or opens what is there. An error with [protocol.StorageError] that is not retriable will not
 	// go away by itself.
 	Open(ctx context.Context, spec Spec) (Group, error)
-	// Remove stops the replica if it runs and deletes its data. Removing what does not exist is no error.
+	// Remove stops the replica if it runs and deletes its data. Removing what does not exist is no error, and another replica
+	// of the same partition is left alone.
 	Remove(ctx context.Context, spec Spec) error
 }
 

@@ -50,19 +50,19 @@ func (s *Service) notLeader(p *partition) *protocol.Error {
 // noLeader says why nothing can be done about a partition without leader. Nothing was written.
 func (s *Service) noLeader(p *partition) *protocol.Error {
 	var gone []string
-	for _, b := range p.brokers {
+	for _, b := range p.on() {
 		if !s.alive(b) {
 			gone = append(gone, b.String())
 		}
 	}
-	if len(p.brokers)-len(gone) <= len(p.brokers)/2 {
+	if len(p.on())-len(gone) <= len(p.on())/2 {
 		return protocol.Errorf(protocol.NotEnoughReplicas, "partition %s has no majority: broker %d cannot reach broker %s of its %d replicas",
-			p, s.id, strings.Join(gone, ", "), len(p.brokers))
+			p, s.id, strings.Join(gone, ", "), len(p.on()))
 	}
-	if e := p.openErr.Load(); e != nil && len(p.brokers) == 1 {
+	if e := p.openErr.Load(); e != nil && len(p.on()) == 1 {
 		return e
 	}
-	if g := p.opened(); g != nil && len(p.brokers) == 1 {
+	if g := p.opened(); g != nil && len(p.on()) == 1 {
 		if err := g.Leader().Err; err != nil {
 			return protocol.AsError(err)
 		}

@@ -36,7 +36,7 @@ func (a hostAdapter) Open(ctx context.Context, spec Spec) (Group, error) {
 
 // Remove stops a replica and deletes its data.
 func (a hostAdapter) Remove(ctx context.Context, spec Spec) error {
-	return a.h.Remove(ctx, protocol.GroupID(spec.Topic, spec.Partition), spec.Name)
+	return a.h.Remove(ctx, protocol.GroupID(spec.Topic, spec.Partition), spec.Name, raft.ReplicaID(spec.Self))
 }
 
 type groupAdapter struct{ g *multiraft.Group }
@@ -107,10 +107,39 @@ func (a groupAdapter) Status() GroupStatus {
 	st := a.g.Status()
 	out := GroupStatus{LeaderStatus: leaderStatus(st), HighWatermark: st.HighWatermark, LogStart: st.LogStart, Commit: uint64(st.Commit)}
 	for _, p := range st.Peers {
-		out.Peers = append(out.Peers, PeerProgress{Broker: protocol.BrokerOf(uint64(p.ID)), Match: uint64(p.Match)})
+		out.Peers = append(out.Peers, PeerProgress{
+			Broker: protocol.BrokerOf(uint64(p.ID)), Replica: uint64(p.ID), Match: uint64(p.Match), Learner: p.Learner, CaughtUp: p.CaughtUp,
+		})
+	}
+	out.Members = Members{
+		At: uint64(st.ConfigIndex), Voters: replicaIDs(st.Config.Voters), Learners: replicaIDs(st.Config.Learners),
+		Settled: !st.Config.Joint() && st.ConfigIndex <= st.Commit,
 	}
 	return out
 }
+
+func replicaIDs(ids []raft.ReplicaID) []uint64 {
+	out := make([]uint64, len(ids))
+	for i, id := range ids {
+		out[i] = uint64(id)
+	}
+	return out
+}
+
+// Change asks the group for other members and waits until they are in force for good.
+func (a groupAdapter) Change(ctx context.Context, at uint64, voters, learners []uint64) error {
+	ids := func(in []uint64) []raft.ReplicaID {
+		out := make([]raft.ReplicaID, len(in))
+		for i, id := range in {
+			out[i] = raft.ReplicaID(id)
+		}
+		return out
+	}
+	return a.g.ProposeConfig(ctx, raft.Index(at), ids(voters), ids(learners))
+}
+
+// Transfer hands leadership to a replica.
+func (a groupAdapter) Transfer(to uint64) error { return a.g.Transfer(raft.ReplicaID(to)) }
 
 // groupError gives an error of a replica its code and outcome. What is not known here means that nothing is known.
 func groupError(err error) *protocol.Error {

@@ -37,6 +37,8 @@ type Options struct {
 	GossipInterval         time.Duration // default 500 ms
 	AliveTimeout           time.Duration // a broker not heard of for so long is not alive; default 4 gossip intervals
 	RetryMin, RetryMax     time.Duration // back-off of background work; defaults 100 ms, 5 s
+	MoveInterval           time.Duration // between the steps of moving replicas; default 200 ms
+	BalanceInterval        time.Duration // how often leaders are compared with those preferred; default 5 s
 }
 
 const (
@@ -91,6 +93,8 @@ func (o *Options) complete() error {
 	orDefault(&o.AliveTimeout, aliveGossips*o.GossipInterval)
 	orDefault(&o.RetryMin, defaultRetryMin)
 	orDefault(&o.RetryMax, defaultRetryMax)
+	orDefault(&o.MoveInterval, defaultMoveInterval)
+	orDefault(&o.BalanceInterval, defaultBalanceInterval)
 	if len(o.Brokers) == 0 {
 		o.Brokers = []protocol.BrokerID{o.ID}
 	}
@@ -117,6 +121,7 @@ func (o *Options) complete() error {
 	limits := [...]int64{
 		o.InflightBytes, o.PartitionInflightBytes, o.FetchBytes, int64(o.MaxFetchBytes), int64(o.MaxFetches), int64(o.MaxForwards), int64(o.MaxAdmin),
 		int64(o.Repliers), int64(o.DefaultDeadline), int64(o.LeaderWait), int64(o.PollInterval), int64(o.GossipInterval), int64(o.AliveTimeout), int64(o.RetryMin), int64(o.RetryMax),
+		int64(o.MoveInterval), int64(o.BalanceInterval),
 	}
 	if slices.Min(limits[:]) < 0 {
 		errs = append(errs, errors.New("limits and times must not be negative"))

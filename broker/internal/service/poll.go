@@ -76,12 +76,15 @@ func (s *Service) judgeSync() {
 		st := g.Status()
 		var in []protocol.BrokerID
 		for _, peer := range st.Peers {
+			if peer.Learner {
+				continue
+			}
 			if peer.Broker == s.id || peer.Match >= p.lastCommit && p.lastCommit > 0 && s.alive(peer.Broker) {
 				in = append(in, peer.Broker)
 			}
 		}
 		if p.lastCommit == 0 { // not known yet: nobody is called out of sync before it had time to follow
-			in = slices.Clone(p.brokers)
+			in = slices.Clone(p.on())
 		}
 		slices.Sort(in)
 		p.lastCommit = st.Commit
@@ -116,7 +119,7 @@ func (s *Service) ledHere(p *partition) (led, bool) {
 		return led{}, false
 	}
 	st := g.Status()
-	l := led{group: p.key(), term: st.Term, highWatermark: uint64(st.HighWatermark), logStart: uint64(st.LogStart), insync: p.brokers}
+	l := led{group: p.key(), term: st.Term, highWatermark: uint64(st.HighWatermark), logStart: uint64(st.LogStart), insync: p.on()}
 	if in := p.insync.Load(); in != nil {
 		l.insync = *in
 	}

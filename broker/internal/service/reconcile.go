@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -49,7 +50,7 @@ func (r *reconciler) open(ctx context.Context) time.Duration {
 	now, again := time.Now(), openRetryMax
 	var todo []*partition
 	for _, p := range t.local {
-		if p == r.s.meta || p.opened() != nil {
+		if p == r.s.meta || p.opened() != nil || r.wasteOf(p) {
 			continue
 		}
 		if a := r.retry[p]; a != nil {
@@ -71,6 +72,11 @@ func (r *reconciler) open(ctx context.Context) time.Duration {
 		r.s.changes.send()
 	}
 	return again
+}
+
+// wasteOf says that another replica of the partition is still to be deleted here.
+func (r *reconciler) wasteOf(p *partition) bool {
+	return slices.ContainsFunc(r.waste, func(w *partition) bool { return w.key() == p.key() })
 }
 
 func (r *reconciler) openAll(ctx context.Context, todo []*partition) []error {
@@ -104,7 +110,7 @@ func (r *reconciler) opened(p *partition, err error) time.Duration {
 	if a == nil {
 		a = &attempt{wait: backoff{least: r.s.opts.RetryMin, most: openRetryMax}}
 		r.retry[p] = a
-		r.s.log.Error("a replica cannot be opened", "partition", p.String(), "replica", p.self, "error", err)
+		r.s.log.Error("a replica cannot be opened", "partition", p.String(), "replica", p.self(), "error", err)
 	}
 	if e.Code == protocol.StorageError && !e.Retriable {
 		a.at = time.Time{}

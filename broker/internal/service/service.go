@@ -93,6 +93,7 @@ func (s *Service) Start(ctx context.Context, self protocol.BrokerInfo) error {
 	r := &reconciler{s: s, retry: map[*partition]*attempt{}}
 	for _, loop := range []func(context.Context){
 		func(ctx context.Context) { s.fold.run(ctx, g) }, r.run, s.poll, s.initialise, s.register,
+		newMover(s).run, (&balancer{s: s}).run, s.shepherd,
 	} {
 		s.tasks.start(func() { loop(s.ctx) })
 	}

@@ -54,7 +54,7 @@ type counters struct {
 	appendedBytes, fetchedBytes, forwarded, forwardErrors, refused atomic.Uint64
 	partitionThrottled, badBatches, badGossip, gossipDropped       atomic.Uint64
 	removed                                                        atomic.Uint64
-	ops                                                            [protocol.OpTopicStatus + 1]opCounters
+	ops                                                            [protocol.OpPartitionMoved + 1]opCounters
 }
 
 type opCounters struct {
@@ -112,7 +112,7 @@ func (s *Service) gauges(out *Stats) {
 		if l.group != nil {
 			out.Led++
 		}
-		if p.self == 0 {
+		if p.self() == 0 {
 			continue
 		}
 		out.Replicas++

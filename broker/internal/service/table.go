@@ -2,6 +2,7 @@ package service
 
 import (
 	"fmt"
+	"slices"
 	"sync/atomic"
 
 	"github.com/logq/logq/internal/meta"
@@ -29,10 +30,9 @@ type partition struct {
 	name    string // of the topic
 	id      protocol.Partition
 	topicID protocol.TopicID
-	brokers []protocol.BrokerID // of its replicas, the preferred leader first
-	voters  []uint64            // its replicas
-	self    uint64              // this broker's replica, 0 = none
-	segment int64               // segment size, 0 = default
+	segment int64 // segment size, 0 = default
+
+	place atomic.Pointer[placement] // replaced when replicas move
 
 	group   atomic.Pointer[openGroup]      // nil while this broker's replica is not open
 	openErr atomic.Pointer[protocol.Error] // why not
@@ -48,6 +48,39 @@ type partition struct {
 }
 
 type openGroup struct{ Group }
+
+// placement is where a partition's replicas are. It is immutable.
+type placement struct {
+	brokers []protocol.BrokerID // of the replicas, the preferred leader first
+	target  []uint64            // the replicas that it moves to, nil if it doesn't
+	self    uint64              // this broker's replica, 0 = none
+	// voters are the replicas with which the group was made, if this one was among them; one that was added later learns from
+	// the log who belongs to the group.
+	voters []uint64
+}
+
+// placementOf joins what the metadata says of a partition for this broker. birth are the replicas with which it was made.
+func (s *Service) placementOf(birth, replicas, target []uint64) *placement {
+	pl := &placement{target: target}
+	for _, r := range replicas {
+		pl.brokers = append(pl.brokers, protocol.BrokerOf(r))
+	}
+	for _, r := range slices.Concat(target, replicas) { // one that stays has the same id in both
+		if protocol.BrokerOf(r) == s.id {
+			pl.self = r
+		}
+	}
+	if slices.Contains(birth, pl.self) {
+		pl.voters = birth
+	}
+	return pl
+}
+
+// on returns the brokers of the partition's replicas.
+func (p *partition) on() []protocol.BrokerID { return p.place.Load().brokers }
+
+// self returns this broker's replica, 0 if it has none.
+func (p *partition) self() uint64 { return p.place.Load().self }
 
 // claim is another broker's word that it leads a partition.
 type claim struct {
@@ -76,22 +109,21 @@ func (p *partition) opened() Group {
 // cut so that the whole fits a file name.
 func (p *partition) spec() Spec {
 	const most = 150
-	return Spec{
-		Topic: p.topicID, Partition: p.id, Self: p.self, Voters: p.voters, SegmentBytes: p.segment,
+	pl := p.place.Load()
+	spec := Spec{
+		Topic: p.topicID, Partition: p.id, Self: pl.self, Voters: pl.voters, SegmentBytes: p.segment,
 		Name: fmt.Sprintf("%s-%d-%s", p.name[:min(len(p.name), most)], p.id, p.topicID),
 	}
+	if n := protocol.IncarnationOf(pl.self); n > 0 {
+		spec.Name += fmt.Sprintf("-r%d", n) // never the directory of a replica that was here before
+	}
+	return spec
 }
 
-func (s *Service) newPartition(name string, id protocol.TopicID, n int, replicas []uint64, segment int64) *partition {
-	p := &partition{name: name, id: protocol.Partition(n), topicID: id, voters: replicas, segment: segment}
+func (s *Service) newPartition(name string, id protocol.TopicID, n int, segment int64, pl *placement) *partition {
+	p := &partition{name: name, id: protocol.Partition(n), topicID: id, segment: segment}
 	p.inflight.limit = s.opts.PartitionInflightBytes
-	for _, r := range replicas {
-		b := protocol.BrokerOf(r)
-		p.brokers = append(p.brokers, b)
-		if b == s.id {
-			p.self = r
-		}
-	}
+	p.place.Store(pl)
 	return p
 }
 
@@ -101,7 +133,7 @@ func (s *Service) newMetaPartition() *partition {
 	for i, b := range s.opts.Brokers {
 		voters[i] = protocol.ReplicaOf(b, 0)
 	}
-	return s.newPartition(protocol.MetaTopic, protocol.MetaTopicID, 0, voters, 0)
+	return s.newPartition(protocol.MetaTopic, protocol.MetaTopicID, 0, 0, s.placementOf(voters, voters, nil))
 }
 
 // newTable joins a snapshot with the partitions of the table before.
@@ -113,10 +145,16 @@ func (s *Service) newTable(old *table, snap meta.Snapshot) *table {
 		if old != nil {
 			have = old.topics[mt.Name]
 		}
-		if have == nil || have.ID != mt.ID {
+		switch {
+		case have == nil || have.ID != mt.ID:
 			have = &topic{Topic: mt, parts: make([]*partition, len(mt.Partitions))}
-			for i, replicas := range mt.Partitions {
-				have.parts[i] = s.newPartition(mt.Name, mt.ID, i, replicas, mt.SegmentBytes())
+			for i := range mt.Partitions {
+				have.parts[i] = s.newPartition(mt.Name, mt.ID, i, mt.SegmentBytes(), s.placementIn(mt, i))
+			}
+		case have.Topic != mt:
+			have = &topic{Topic: mt, parts: have.parts}
+			for i, p := range have.parts {
+				s.replace(p, s.placementIn(mt, i))
 			}
 		}
 		t.topics[mt.Name] = have
@@ -127,9 +165,23 @@ func (s *Service) newTable(old *table, snap meta.Snapshot) *table {
 	return t
 }
 
+func (s *Service) placementIn(t *meta.Topic, n int) *placement {
+	part := protocol.Partition(n)
+	return s.placementOf(t.Partitions[n], t.Replicas(part), t.Target(part))
+}
+
+// replace puts a new placement in force. A replica that is not this broker's any more is forgotten; its data is removed when
+// the metadata says that it was left behind.
+func (s *Service) replace(p *partition, pl *placement) {
+	if p.place.Swap(pl).self != pl.self {
+		p.group.Store(nil)
+		p.openErr.Store(nil)
+	}
+}
+
 func (t *table) add(p *partition) {
 	t.groups[p.key()] = p
-	if p.self != 0 {
+	if p.self() != 0 {
 		t.local = append(t.local, p)
 	}
 }

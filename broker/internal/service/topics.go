@@ -81,7 +81,7 @@ func (s *Service) createHere(ctx context.Context, req protocol.CreateTopicReques
 	if t := snap.Topic(req.Name); t != nil && t.ID == id {
 		return &protocol.Response{BaseOffset: t.Offset + 1} // an earlier attempt has succeeded
 	}
-	placed, e := meta.Place(snap.Candidates(s.alive), req.Partitions, req.Replicas)
+	placed, e := meta.Place(snap.Candidates(func(b protocol.BrokerID) bool { return s.alive(b) && !snap.Draining(b) }), req.Partitions, req.Replicas)
 	if e != nil {
 		return &protocol.Response{Err: e}
 	}
@@ -336,7 +336,7 @@ func (s *Service) topicInfo(t *topic) protocol.TopicInfo {
 	info := protocol.TopicInfo{Name: t.Name, ID: t.ID, Bind: t.Bind, Config: t.Config, Partitions: make([]protocol.PartitionInfo, len(t.parts))}
 	for i, p := range t.parts {
 		l := s.leaderOf(p)
-		info.Partitions[i] = protocol.PartitionInfo{ID: p.id, Leader: l.broker, Term: l.term, Replicas: p.brokers}
+		info.Partitions[i] = protocol.PartitionInfo{ID: p.id, Leader: l.broker, Term: l.term, Replicas: p.on(), Target: brokersOf(p.place.Load().target)}
 	}
 	return info
 }
