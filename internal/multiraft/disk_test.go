@@ -1,9 +1,11 @@
 package multiraft_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -186,6 +188,38 @@ func TestHungJournalDoesNotLead(t *testing.T) {
 		release()
 		for _, groups := range all {
 			c.converged(groups, 1)
+		}
+	})
+}
+
+// TestFailedJournalEndsTheHost: no replica can vote without it, so the broker is
+// told to stop.
+func TestFailedJournalEndsTheHost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 3)
+		defer c.close()
+		groups := c.open("a", 1, 2, 3)
+		c.leader(groups)
+		if err := c.hosts[1].Err(); err != nil {
+			t.Errorf("a working host ends with %v", err)
+		}
+		c.jrnls[1].Inject(journal.Fault{Err: syscall.EIO})
+		for start := time.Now(); c.hosts[1].Err() == nil && time.Since(start) < 20*time.Second; c.wait(time.Second) {
+			for _, g := range groups { // a new term has to be saved
+				if g.Status().Serving {
+					if err := g.Transfer(0); err != nil {
+						t.Log(err)
+					}
+				}
+			}
+		}
+		<-c.hosts[1].Done()
+		if err := c.hosts[1].Err(); !errors.Is(err, syscall.EIO) {
+			t.Errorf("the host ends with %v", err)
+		}
+		delete(groups, 1)
+		if r := appendTo(c.leader(groups), batchOf(t, "x"), time.Second); r.Err != nil {
+			t.Errorf("the others: %v", r.Err)
 		}
 	})
 }

@@ -154,12 +154,16 @@ func (r *recovery) send(g *Group, job *coldRead) bool {
 		// Truncated or closed meanwhile, or damaged: in any case this message must
 		// not go out without its entries (docs/internals/raft.md, S28).
 		r.h.stats.coldReadErrors.Add(1)
+		if g.unreadable.Swap(true) {
+			return false // said so already
+		}
 		r.h.log.Warn("entries for a follower can't be read", "group", g.spec.Name, "lo", m.Lo, "hi", m.Hi, "error", err)
 		return false
 	}
 	if !r.h.o.Transport.Send(protocol.BrokerOf(uint64(m.To)), m, [][]byte{frames}) {
 		return false
 	}
+	g.unreadable.Store(false)
 	r.h.stats.recoveryBytes.Add(uint64(len(frames)))
 	return true
 }

@@ -3,12 +3,14 @@ package multiraft_test
 import (
 	"bytes"
 	"fmt"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/logq/logq/internal/multiraft"
 	"github.com/logq/logq/internal/protocol"
+	"github.com/logq/logq/internal/vfs"
 )
 
 // behind fills n groups with mib MiB each while broker 3 is away, and starts it again.
@@ -159,5 +161,36 @@ func TestSmallRecoveriesNeedNoPlace(t *testing.T) {
 		if sent < 100*8<<10 {
 			t.Errorf("%d bytes came from disk: the test is of no use", sent)
 		}
+	})
+}
+
+// TestS28UnreadableEntriesAreNotSent: a leader whose disk can't be read sends
+// nothing in place of what it can't read, and goes on when it can.
+func TestS28UnreadableEntriesAreNotSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newClusterWith(t, 3, func(o *multiraft.Options) { o.TailBytes = 64 << 10 })
+		defer c.close()
+		for _, id := range []protocol.BrokerID{1, 2} {
+			c.faults[id].Add(vfs.Rule{Op: vfs.OpRead, Pattern: "*", From: 1, Err: syscall.EIO})
+		}
+		all := c.behind(1, 2)
+		c.wait(3 * time.Second)
+		if st := all[0][3].Status(); st.HighWatermark > 0 || st.Err != nil {
+			t.Errorf("from a disk that can't be read came %+v", st)
+		}
+		var failed uint64
+		for _, h := range c.hosts {
+			failed += h.Stats().ColdReadErrors
+		}
+		if failed == 0 {
+			t.Error("no read has failed: the test is of no use")
+		}
+		if r := appendTo(c.leader(all[0]), batchOf(t, "x"), time.Second); r.Err != nil {
+			t.Errorf("append meanwhile: %v", r.Err)
+		}
+		for _, id := range []protocol.BrokerID{1, 2} {
+			c.faults[id].Clear()
+		}
+		c.converged(all[0], 9)
 	})
 }

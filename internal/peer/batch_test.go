@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/logq/logq/internal/peer"
 	"github.com/logq/logq/internal/protocol"
@@ -140,4 +141,28 @@ func TestBadBatchesEndTheConnection(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestBacklog says what waits for a peer that takes nothing.
+func TestBacklog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr, f := against(t, peer.Options{Silence: time.Hour})
+		defer abrupt(t, tr)
+		if n := tr.Backlog(2) + tr.Backlog(9); n != 0 {
+			t.Errorf("%d bytes wait without a connection", n)
+		}
+		go func() {
+			control, _ := f.accept()
+			swallow(control)
+		}()
+		synctest.Wait()
+		m := raft.Message{Type: raft.MsgAppend, From: 1, To: 2, Term: 1, Lo: 1, Hi: 2, EntryTerm: 1}
+		if !tr.Send(2, &m, [][]byte{make([]byte, 1<<20)}) || !tr.Send(2, &m, [][]byte{make([]byte, 1<<20)}) {
+			t.Fatal("dropped")
+		}
+		synctest.Wait()
+		if n := tr.Backlog(2); n < 2<<20 || n > 2<<20+4096 {
+			t.Errorf("%d bytes wait, want 2 MiB", n)
+		}
+	})
 }
