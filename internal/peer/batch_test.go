@@ -157,8 +157,10 @@ func TestBacklog(t *testing.T) {
 		}()
 		synctest.Wait()
 		m := raft.Message{Type: raft.MsgAppend, From: 1, To: 2, Term: 1, Lo: 1, Hi: 2, EntryTerm: 1}
-		if !tr.Send(2, &m, [][]byte{make([]byte, 1<<20)}) || !tr.Send(2, &m, [][]byte{make([]byte, 1<<20)}) {
-			t.Fatal("dropped")
+		for range 2 {
+			if !tr.Send(2, &m, [][]byte{make([]byte, 1<<20)}) {
+				t.Fatal("dropped")
+			}
 		}
 		synctest.Wait()
 		if n := tr.Backlog(2); n < 2<<20 || n > 2<<20+4096 {
