@@ -234,10 +234,10 @@ func TestDidYouMean(t *testing.T) {
 
 func TestComplete(t *testing.T) {
 	tests := []struct{ words, want string }{
-		{"|", "server topic produce consume cluster segment recover demo completion version"},
+		{"|", "server topic produce consume cluster broker segment recover demo completion version"},
 		{"|to", "topic"},
 		{"topic|c", "create"},
-		{"topic|", "create list describe delete"},
+		{"topic|", "create list describe alter reassign delete"},
 		{"topic create x|--pa", "--partitions"},
 		{"produce t --compression|", "zstd snappy lz4 gzip none"},
 		{"consume t --from|e", "earliest"},

@@ -35,7 +35,7 @@ func clusterStatus(env Env) *cli.Command {
 					return err
 				}
 				if c.Bool("json") {
-					s.Brokers, s.UnderReplicated, s.Leaderless = nonNil(s.Brokers), nonNil(s.UnderReplicated), nonNil(s.Leaderless)
+					s.Brokers, s.UnderReplicated, s.Leaderless, s.Moving = nonNil(s.Brokers), nonNil(s.UnderReplicated), nonNil(s.Leaderless), nonNil(s.Moving)
 					err = writeJSON(env.Out, s)
 				} else {
 					err = printStatus(env, s)
@@ -50,17 +50,24 @@ func clusterStatus(env Env) *cli.Command {
 }
 
 func printStatus(env Env, s protocol.ClusterStatusReply) error {
-	fmt.Fprintf(env.Out, "cluster           %s\ncontroller        %s\npartitions        %d\nunder-replicated  %s\nleaderless        %s\n\n",
-		s.ClusterID, leaderText(s.Controller), s.Partitions, refs(s.UnderReplicated), refs(s.Leaderless))
+	fmt.Fprintf(env.Out, "cluster           %s\ncontroller        %s\npartitions        %d\nunder-replicated  %s\nleaderless        %s\nmoving            %s\n\n",
+		s.ClusterID, leaderText(s.Controller), s.Partitions, refs(s.UnderReplicated), refs(s.Leaderless), refs(s.Moving))
+	return table(env.Out, brokerRows(s))
+}
+
+func brokerRows(s protocol.ClusterStatusReply) [][]string {
 	rows := [][]string{{"BROKER", "ALIVE", "LEADS", "REPLICAS", "CLIENTS", "PEERS", "RACK"}}
 	for _, b := range s.Brokers {
 		alive := "yes"
 		if !b.Alive {
 			alive = "no"
 		}
+		if b.Draining {
+			alive += ", draining"
+		}
 		rows = append(rows, []string{strconv.Itoa(int(b.ID)), alive, strconv.Itoa(b.PartitionsLed), strconv.Itoa(b.Replicas), b.URL, b.Peer, b.Rack})
 	}
-	return table(env.Out, rows)
+	return rows
 }
 
 // refsShown bounds the partitions named in the human form; --json has them all.

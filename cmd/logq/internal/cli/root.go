@@ -131,7 +131,7 @@ func newApp(env Env) *cli.App {
 		ExitErrHandler: func(*cli.Context, error) {},
 		Commands: []*cli.Command{
 			serverCommand(env), topicCommand(env), produceCommand(env), consumeCommand(env),
-			clusterCommand(env), segmentCommand(env), recoverCommand(env), demoCommand(env), completionCommand(env), versionCommand(env),
+			clusterCommand(env), brokerCommand(env), segmentCommand(env), recoverCommand(env), demoCommand(env), completionCommand(env), versionCommand(env),
 		},
 	}
 	each(app.Commands, func(c *cli.Command) {

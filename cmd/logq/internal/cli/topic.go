@@ -16,8 +16,8 @@ import (
 
 func topicCommand(env Env) *cli.Command {
 	return &cli.Command{
-		Name: "topic", Usage: "create, list, describe and delete topics",
-		Subcommands: []*cli.Command{topicCreate(env), topicList(env), topicDescribe(env), topicDelete(env)},
+		Name: "topic", Usage: "create, list, describe, change and delete topics",
+		Subcommands: []*cli.Command{topicCreate(env), topicList(env), topicDescribe(env), topicAlter(env), topicReassign(env), topicDelete(env)},
 	}
 }
 
@@ -166,6 +166,7 @@ type partitionJSON struct {
 	Term          uint64              `json:"term"`
 	Replicas      []protocol.BrokerID `json:"replicas"`
 	InSync        []protocol.BrokerID `json:"in_sync"`
+	Target        []protocol.BrokerID `json:"target,omitempty"`
 	LogStart      int64               `json:"log_start"`
 	HighWatermark int64               `json:"high_watermark"`
 }
@@ -198,7 +199,7 @@ func describe(t protocol.TopicInfo) describeJSON {
 	d := describeJSON{Name: t.Name, ID: t.ID, Bind: t.Bind, Config: t.Config, Partitions: []partitionJSON{}}
 	for _, p := range t.Partitions {
 		d.Partitions = append(d.Partitions, partitionJSON{
-			ID: p.ID, Leader: p.Leader, Term: p.Term, Replicas: nonNil(p.Replicas), InSync: nonNil(p.InSync),
+			ID: p.ID, Leader: p.Leader, Term: p.Term, Replicas: nonNil(p.Replicas), InSync: nonNil(p.InSync), Target: p.Target,
 			LogStart: p.LogStart, HighWatermark: p.HighWatermark,
 		})
 	}
@@ -214,11 +215,15 @@ func printTopic(env Env, t protocol.TopicInfo) error {
 		fmt.Fprintf(env.Out, "config    %s=%s\n", k, t.Config[k])
 	}
 	fmt.Fprintln(env.Out)
-	rows := [][]string{{"PARTITION", "LEADER", "TERM", "REPLICAS", "IN SYNC", "START", "HIGH"}}
+	rows := [][]string{{"PARTITION", "LEADER", "TERM", "REPLICAS", "IN SYNC", "START", "HIGH", ""}}
 	for _, p := range t.Partitions {
+		moving := ""
+		if len(p.Target) > 0 {
+			moving = "moving to " + brokerList(p.Target)
+		}
 		rows = append(rows, []string{
 			fmt.Sprint(p.ID), leaderText(p.Leader), fmt.Sprint(p.Term), brokerList(p.Replicas), brokerList(p.InSync),
-			strconv.FormatInt(p.LogStart, 10), strconv.FormatInt(p.HighWatermark, 10),
+			strconv.FormatInt(p.LogStart, 10), strconv.FormatInt(p.HighWatermark, 10), moving,
 		})
 	}
 	return table(env.Out, rows)
