@@ -282,9 +282,25 @@ func (h *history) rot() {
 			return
 		}
 	}
+	k := 1 + h.pick(3)
+	if !h.elsewhere(n, len(n.disk.log)-k+1) {
+		return
+	}
 	h.c.tracef("%d loses its tail\n", n.ID)
-	n.Rot(1 + h.pick(3))
+	n.Rot(k)
 	h.report.Rots++
+}
+
+// elsewhere says that all entries of n's disk from index i on are on another disk.
+// What is damaged and was only here can block a group in which this replica's vote
+// is needed: as long as nobody knows that it was not committed, that is right.
+func (h *history) elsewhere(n *Node, i int) bool {
+	for _, o := range h.c.Nodes {
+		if k := len(n.disk.log); o != n && len(o.disk.log) >= k && i >= 1 && o.disk.log[k-1] == n.disk.log[k-1] {
+			return true
+		}
+	}
+	return false
 }
 
 // damage makes an entry unreadable, on one node at a time.
@@ -298,6 +314,9 @@ func (h *history) damage() {
 	}
 	if len(n.disk.log) > 0 {
 		i := raft.Index(len(n.disk.log) - h.pick(min(10, len(n.disk.log))))
+		if !h.elsewhere(n, int(i)) {
+			return
+		}
 		h.c.tracef("%d can't read entry %d\n", n.ID, i)
 		n.Damage(i)
 		h.report.Damages++
