@@ -91,7 +91,7 @@ func (l *load) run(b *testing.B, g *multiraft.Group) {
 		case <-pause.C:
 		}
 		start, result := time.Now(), make(chan error, 1)
-		g.Append(oneRecord(b), 0, time.Time{}, func(r multiraft.AppendResult) { result <- r.Err })
+		g.Append(records(b, 1), 0, time.Time{}, func(r multiraft.AppendResult) { result <- r.Err })
 		if err := <-result; err != nil {
 			b.Errorf("append to the busy group: %v", err)
 			return
@@ -108,9 +108,10 @@ func (l *load) stop() {
 	<-l.done
 }
 
-func oneRecord(b *testing.B) record.Batch {
+// records returns a batch of one record of size bytes.
+func records(b *testing.B, size int) record.Batch {
 	x := record.NewBuilder(record.BuilderOptions{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1})
-	if err := x.Append(record.Record{Timestamp: 1, Value: []byte("x")}); err != nil {
+	if err := x.Append(record.Record{Timestamp: 1, Value: make([]byte, size)}); err != nil {
 		b.Error(err)
 	}
 	out, err := x.Seal(nil)

@@ -21,6 +21,7 @@ import (
 type wired struct {
 	b         *testing.B
 	keepAwake bool
+	tweak     func(*multiraft.Options) // of brokers that are booted; may be nil
 	addrs     [3]string
 	disks     [3]*vfs.Mem
 	journals  [3]journal.Journal
@@ -42,7 +43,11 @@ func (idleHandler) HandleGossip(protocol.BrokerID, []byte)                      
 
 func startWired(b *testing.B, keepAwake bool, journals func() journal.Journal) *wired {
 	b.Helper()
-	w := &wired{b: b, keepAwake: keepAwake}
+	return (&wired{b: b, keepAwake: keepAwake}).start(journals)
+}
+
+func (w *wired) start(journals func() journal.Journal) *wired {
+	w.b.Helper()
 	var listeners [3]net.Listener
 	for i := range listeners {
 		listeners[i] = w.listen("127.0.0.1:0")
@@ -52,7 +57,7 @@ func startWired(b *testing.B, keepAwake bool, journals func() journal.Journal) *
 	for i := range w.hosts {
 		w.boot(i, listeners[i])
 	}
-	b.Cleanup(func() {
+	w.b.Cleanup(func() {
 		for i := range w.hosts {
 			w.kill(i)
 		}
@@ -84,10 +89,14 @@ func (w *wired) boot(i int, l net.Listener) {
 	if err != nil {
 		w.b.Fatal(err)
 	}
-	h.h, err = multiraft.New(multiraft.Options{
+	o := multiraft.Options{
 		Broker: id, FS: w.disks[i], Dir: "data", Journal: w.journals[i], Transport: tr, Seed: uint64(id) * 977,
 		KeepAwake: w.keepAwake,
-	})
+	}
+	if w.tweak != nil {
+		w.tweak(&o)
+	}
+	h.h, err = multiraft.New(o)
 	if err != nil {
 		w.b.Fatal(err)
 	}

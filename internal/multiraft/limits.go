@@ -41,6 +41,10 @@ const (
 	// showTicks is how often a group is shown in which there are only heartbeats.
 	showTicks = 4
 
+	// visitsPerTick is how many groups a shard looks at per tick after something has
+	// changed about a broker, whether they wake or not: about a millisecond.
+	visitsPerTick = 1000
+
 	// maxWorkers bounds the goroutines of a pool with those whose jobs hang, each of
 	// which holds a thread.
 	maxWorkers = 256

@@ -105,14 +105,15 @@ func (s *shard) sweep(id protocol.BrokerID) {
 
 // sweepOn goes on with the walks until the wakes of this tick are used up.
 func (s *shard) sweepOn() {
-	budget := s.h.wakesPerTick
-	for len(s.sweeps) > 0 && budget > 0 {
+	budget, visits := s.h.wakesPerTick, max(visitsPerTick, s.h.wakesPerTick)
+	for len(s.sweeps) > 0 && budget > 0 && visits > 0 {
 		w := &s.sweeps[0]
 		n := 0
-		for n < len(w.groups) && budget > 0 {
+		for n < len(w.groups) && budget > 0 && visits > 0 {
 			g := w.groups[n]
 			w.groups[n] = nil
 			n++
+			visits--
 			if !g.gone && s.reconsider(g, s.lane(w.broker)) {
 				budget--
 			}
