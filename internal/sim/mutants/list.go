@@ -352,7 +352,7 @@ var list = []mutant{
 	}}},
 	{name: "leader quiet before all followers are", by: raftTests, edits: []edit{{
 		file: "raft/quiet.go",
-		old:  "if !c.peers[i].quiet {",
+		old:  "if !c.peers[i].quiet && !c.peers[i].down {",
 		new:  "if false && !c.peers[i].quiet {",
 	}}},
 	{name: "new voter that has not caught up", by: raftTests, edits: []edit{{
