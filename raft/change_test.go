@@ -217,10 +217,11 @@ func TestStrangers(t *testing.T) {
 	c.Tick(2, 2*electionTicks)
 	c.Take(nil)
 	c.Campaign(2)
-	c.Deliver(typed(raft.MsgPreVote, 3))
+	round := sentTo(c, raft.MsgPreVote, 3)[0].Context
+	want(t, "questions to a learner", len(sentTo(c, raft.MsgPreVote, 4)), 0)
 	c.Take(nil)
 	before := status(c, 2)
-	hand(c, raft.Message{Type: raft.MsgPreVoteReply, From: 4, To: 2, Term: before.Term + 1, Context: 2})
+	hand(c, raft.Message{Type: raft.MsgPreVoteReply, From: 4, To: 2, Term: before.Term + 1, Context: round})
 	want(t, "role after a learner's grant", status(c, 2).Role, before.Role)
 }
 
