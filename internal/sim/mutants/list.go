@@ -372,7 +372,7 @@ var list = []mutant{
 	}, {
 		file: "raft/election.go",
 		old:  "\t\tin.add(p.seat.in, p.vote)\n",
-		new:  "\t\tin.add(p.seat.in || !p.seat.votes() && p.vote == ballotYes, p.vote)\n",
+		new:  "\t\tin.add(p.seat.in, p.vote)\n\t\tif !p.seat.votes() && p.vote == ballotYes {\n\t\t\tin.yes++\n\t\t}\n",
 	}}},
 	{name: "truncated proposal reported as not written", edits: []edit{{
 		file: "internal/replica/proposals.go",
