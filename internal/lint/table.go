@@ -110,7 +110,7 @@ var table = map[string]Package{
 	}, External: []string{"github.com/anishathalye/porcupine"}},
 	"internal/sim/mutants": {Layer: T},
 	"internal/lint":        {Layer: T},
-	"tests/system":         {Layer: T},
+	"tests/system":         {Layer: T, Imports: []string{"producer"}, External: []string{nats}},
 }
 
 // testSupport may be imported by the tests of any package that is not below it.
