@@ -107,6 +107,7 @@ func (b *Broker) openHost() (err error) {
 		Broker: b.id, FS: b.fs, Dir: b.dir(partitionsDir), Journal: b.journal, Transport: b.transport,
 		Shards: b.c.Shards, DiskWorkers: b.c.DiskWorkers, Tick: b.c.Tick, ElectionTicks: b.c.ElectionTicks,
 		HeartbeatTicks: b.c.HeartbeatTicks, Seed: uint64(b.id) * 0x9e3779b97f4a7c15, Logger: b.log,
+		OnChange: b.groupsChanged,
 	})
 	if err != nil {
 		return err
@@ -122,6 +123,16 @@ func (b *Broker) openHost() (err error) {
 		InflightBytes: b.c.InflightBytes, MaxFetchBytes: natsplane.MaxFetchBytes,
 	})
 	return err
+}
+
+// groupsChanged passes on whose leadership has changed. The host calls it only once
+// it is started, which is after the service was made.
+func (b *Broker) groupsChanged(groups []*multiraft.Group) {
+	ids := make([][20]byte, len(groups))
+	for i, g := range groups {
+		ids[i] = g.ID()
+	}
+	b.service.GroupsChanged(ids...)
 }
 
 // openListeners lets clients in.

@@ -197,6 +197,20 @@ func (g *Group) WaitFor(from record.Offset) <-chan struct{} {
 	return g.waitCh
 }
 
+// Leadership is the part of Status that says who leads.
+type Leadership struct {
+	Leader  raft.ReplicaID // 0: unknown
+	Term    raft.Term
+	Serving bool  // this replica leads, and its own no-op is committed
+	Err     error // why the replica is out of service; nil while it works
+}
+
+// Leadership is a cheap Status for those who ask at each request.
+func (g *Group) Leadership() Leadership {
+	v := g.view.Load()
+	return Leadership{Leader: v.leader, Term: v.term, Serving: v.serving, Err: v.err}
+}
+
 // Status returns a snapshot. Its parts may be a moment apart from each other.
 func (g *Group) Status() Status {
 	v := g.view.Load()

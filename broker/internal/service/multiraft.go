@@ -92,9 +92,9 @@ func (a groupAdapter) OffsetForTime(timestampMs int64) (record.Offset, int64, bo
 }
 
 // Leader tells who leads.
-func (a groupAdapter) Leader() LeaderStatus { return leaderStatus(a.g.Status()) }
+func (a groupAdapter) Leader() LeaderStatus { return leaderStatus(a.g.Leadership()) }
 
-func leaderStatus(st multiraft.Status) LeaderStatus {
+func leaderStatus(st multiraft.Leadership) LeaderStatus {
 	out := LeaderStatus{Leader: protocol.BrokerOf(uint64(st.Leader)), Term: uint64(st.Term), Serving: st.Serving}
 	if st.Err != nil {
 		out.Err = groupError(st.Err)
@@ -105,7 +105,8 @@ func leaderStatus(st multiraft.Status) LeaderStatus {
 // Status is a full snapshot.
 func (a groupAdapter) Status() GroupStatus {
 	st := a.g.Status()
-	out := GroupStatus{LeaderStatus: leaderStatus(st), HighWatermark: st.HighWatermark, LogStart: st.LogStart, Commit: uint64(st.Commit)}
+	lead := multiraft.Leadership{Leader: st.Leader, Term: st.Term, Serving: st.Serving, Err: st.Err}
+	out := GroupStatus{LeaderStatus: leaderStatus(lead), HighWatermark: st.HighWatermark, LogStart: st.LogStart, Commit: uint64(st.Commit)}
 	for _, p := range st.Peers {
 		out.Peers = append(out.Peers, PeerProgress{
 			Broker: protocol.BrokerOf(uint64(p.ID)), Replica: uint64(p.ID), Match: uint64(p.Match), Learner: p.Learner, CaughtUp: p.CaughtUp,

@@ -3,14 +3,38 @@ package service
 import (
 	"context"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/logq/logq/internal/protocol"
 )
 
+// changed collects the groups whose leadership the host says has changed.
+type changed struct {
+	mu     sync.Mutex
+	groups [][20]byte // guarded by mu
+	told   bool       // guarded by mu; the host tells: nobody needs to look at all groups each time
+}
+
+// GroupsChanged tells that the leadership of these groups may have changed. A host that never calls it is looked at in full
+// with each poll. It doesn't block.
+func (s *Service) GroupsChanged(groups ...[20]byte) {
+	s.changed.mu.Lock()
+	defer s.changed.mu.Unlock()
+	s.changed.groups = append(s.changed.groups, groups...)
+	s.changed.told = true
+}
+
+func (c *changed) take() (groups [][20]byte, told bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	groups, c.groups = c.groups, nil
+	return groups, c.told
+}
+
 // poll is the service's clock: it notices changes of leadership and of who is alive, tells the other brokers, and ends
-// messages that wait past their deadline. What it costs grows with the replicas on this broker: a few atomic loads each, 20
-// times a second.
+// messages that wait past their deadline. What it costs grows with the replicas on this broker: one atomic load each, 20 times
+// a second, and a few more with each gossip.
 func (s *Service) poll(ctx context.Context) {
 	ticker := time.NewTicker(s.opts.PollInterval)
 	defer ticker.Stop()
@@ -20,8 +44,8 @@ func (s *Service) poll(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-ticker.C:
-			changed := s.look(now)
 			due := now.Sub(told) >= s.opts.GossipInterval
+			changed := s.look(now, due)
 			if due {
 				s.judgeSync()
 				told = now
@@ -36,19 +60,21 @@ func (s *Service) poll(ctx context.Context) {
 	}
 }
 
-// look compares every replica and neighbour with what was seen last; it reports whether something has changed.
-func (s *Service) look(now time.Time) bool {
+// look compares the replicas that have changed, or all, and the neighbours with what was seen last; it reports whether
+// something has changed.
+func (s *Service) look(now time.Time, all bool) bool {
 	changed := false
-	for _, p := range s.table.Load().local {
+	t := s.table.Load()
+	groups, told := s.changed.take()
+	for _, p := range t.local {
 		s.sweepPubs(p, now)
-		g := p.opened()
-		if g == nil {
-			continue
+		if all || !told {
+			changed = s.lookAt(p) || changed
 		}
-		st := g.Leader()
-		if st.Leader != p.seen.Leader || st.Term != p.seen.Term || st.Serving != p.seen.Serving || (st.Err == nil) != (p.seen.Err == nil) {
-			p.seen = st
-			changed = true
+	}
+	for _, id := range groups {
+		if p := t.groups[id]; p != nil && !all {
+			changed = s.lookAt(p) || changed
 		}
 	}
 	s.neighbours.mu.Lock()
@@ -61,6 +87,20 @@ func (s *Service) look(now time.Time) bool {
 		}
 	}
 	return changed
+}
+
+// lookAt reports whether a replica's leadership is another than when it was seen last.
+func (s *Service) lookAt(p *partition) bool {
+	g := p.opened()
+	if g == nil {
+		return false
+	}
+	st := g.Leader()
+	if st.Leader == p.seen.Leader && st.Term == p.seen.Term && st.Serving == p.seen.Serving && (st.Err == nil) == (p.seen.Err == nil) {
+		return false
+	}
+	p.seen = st
+	return true
 }
 
 // judgeSync decides which replicas of the partitions led here are in sync: those that have everything that was committed at

@@ -33,6 +33,7 @@ type Service struct {
 	meta       *partition            // of the metadata
 	fold       *fold
 	changes    broadcast // leadership, liveness, metadata or a replica has changed
+	changed    changed
 	neighbours *neighbours
 	sync       metaSync
 	placing    chan struct{} // holds a token while a topic is being placed
