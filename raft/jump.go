@@ -38,6 +38,18 @@ func (c *Core) Trim(first Index) error {
 	return nil
 }
 
+// LearnCommitted tells of an entry that another replica knows to be committed, such
+// as the one before the start of its log, which it has trimmed. If this log holds it
+// too, all before is committed as well (Log Matching). A replica with damage that
+// nobody can mend any more needs it: to drop what retention has dropped elsewhere it
+// must know that it is committed, and without it there may be no leader to tell.
+func (c *Core) LearnCommitted(e EntryID) {
+	if c.fault == nil && e.Index > c.commit && c.view.has(e) {
+		c.commitTo(e.Index)
+		c.check()
+	}
+}
+
 // trim drops the entries below first.
 func (l *logView) trim(first Index) {
 	t, ok := l.term(first - 1)

@@ -149,8 +149,9 @@ func (n *Node) Damage(i raft.Index) {
 func (n *Node) Repair() {
 	for i := range n.disk.damaged {
 		for _, o := range n.c.Nodes {
-			if int(i) <= o.disk.trimmed && i <= n.Commit && n.Core != nil {
-				_ = n.Trim(i + 1) // it may have been trimmed further
+			if k := o.disk.trimmed; int(i) <= k && n.Core != nil {
+				n.do(func() { n.Core.LearnCommitted(raft.EntryID{Term: o.disk.log[k-1].Term, Index: raft.Index(k)}) })
+				_ = n.Trim(min(i, n.Commit) + 1) // it may have been trimmed further
 			}
 			if o != n && int(i) > o.disk.trimmed && int(i) <= len(o.disk.log) && !o.disk.damaged[i] && int(i) <= len(n.disk.log) && o.disk.log[i-1] == n.disk.log[i-1] {
 				delete(n.disk.damaged, i)
