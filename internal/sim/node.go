@@ -14,48 +14,74 @@ import (
 	"github.com/logq/logq/segments"
 )
 
-var errInjectedSync = errors.New("injected: sync failed")
-
-// entryID is what makes an entry what it is: the replicated part of its frame,
-// with index, term, previous term, offset and the payload's checksum.
-type entryID [replicatedBytes]byte
-
-const replicatedBytes = 64
-
 // node is one replica with its disk, through all its lives.
 type node struct {
 	id   raft.ReplicaID
-	disk *vfs.Mem
+	disk *disk
 	jrnl *journal.Mem
 	rep  *replica.Replica // nil while down
 	out  replica.Output
 	life int
+	skew float64 // of its clock
+	wall micros  // how far its wall clock is off
 	// pausedUntil holds every event of the node up, as a stopped process does: it
 	// comes back believing what it believed.
 	pausedUntil micros
+	slowUntil   micros // its disk takes slowFactor times as long
+	slowFactor  micros
 
-	saving, flushing *diskOp
+	// rotten: the disk was damaged since the last start. gone: it must not start
+	// again. replaced: another has taken its place.
+	rotten, gone, replaced bool
 
 	// What the checker knows of it.
-	mirror   []mirrored // the log's entries from index 1 on, those before its start as they were committed
-	start    raft.Index // index before the log's first
-	commit   raft.Index // in this life
+	seen     view
+	mirror   []*entry       // the log's entries from index 1 on, those before its start as they were committed
+	origin   raft.Index     // index before the log's first
+	commit   raft.Index     // in this life
+	durable  segments.Index // the end of what is surely on its disk
+	flush    *diskOp        // the newest
 	hw       record.Offset
 	promised raft.Term // highest term in which it granted a vote or acked
+	refusal  error     // of the message that was stepped last
+	changed  bool      // a configuration entry was added or dropped since the last check
 	buf      []byte
 }
 
-type mirrored struct {
-	term raft.Term
-	id   entryID
+// view is what is seen of a replica after each step.
+type view struct {
+	role    raft.Role
+	term    raft.Term
+	serving bool
+	joint   bool
+	member  bool // voter or learner
+	votes   bool
+	repairs bool
+	commit  raft.Index
+	last    raft.Index
 }
 
-// diskOp is one save or flush on its way.
-type diskOp struct {
-	work    replica.DiskWork
-	save    bool
-	started bool // took effect already
-	err     error
+func (n *node) alive() bool { return n.rep != nil && n.rep.Err() == nil }
+
+// cut notes that what is on the disk behind index i is to be replaced.
+func (n *node) cut(i segments.Index) {
+	n.durable = min(n.durable, i)
+	if n.flush != nil {
+		n.flush.durable = min(n.flush.durable, i)
+	}
+}
+
+func (n *node) leads() bool { return n.alive() && n.seen.role == raft.RoleLeader }
+
+// addNode makes a replica with an empty disk.
+func (w *world) addNode() *node {
+	n := &node{id: raft.ReplicaID(len(w.nodes) + 1), disk: newDisk(), jrnl: journal.NewMem()}
+	n.skew = w.s.skew[w.indexOf(n)]
+	if n.skew < 0.9 || n.skew > 1.1 {
+		w.report.Faults[Skew]++
+	}
+	w.nodes = append(w.nodes, n)
+	return n
 }
 
 func (w *world) start(n *node) error {
@@ -64,30 +90,71 @@ func (w *world) start(n *node) error {
 	if err != nil {
 		return err
 	}
-	if hard.Term < n.promised {
-		return fmt.Errorf("replica %d comes back in term %d, but it has promised in term %d", n.id, hard.Term, n.promised)
+	if err := w.checkHard(n, hard); err != nil {
+		return err
 	}
 	var birth []raft.ReplicaID // nobody, for one that is added later
 	if slices.Contains(w.voters, n.id) {
 		birth = w.voters
 	}
+	n.disk.calls = 0
+	if w.chance(CrashInRecovery, w.s.inRecovery) {
+		n.disk.cutAt = 1 + w.r.IntN(20)
+	} else if w.chance(ReadFails, w.s.readFails) {
+		n.disk.rule(vfs.OpRead, 1+w.r.IntN(6), 0, false)
+	}
 	rep, _, err := replica.Open(replica.Options{
 		Group: groupID, Identity: segments.Identity{Topic: topicID}, ID: n.id, Voters: birth,
-		FS: n.disk, Dir: "log", SegmentBytes: w.s.segmentBytes, TailBytes: w.s.tailBytes,
+		FS: n.disk.fs, Dir: "log", SegmentBytes: w.s.segmentBytes, TailBytes: w.s.tailBytes,
 		Hard: hard, Seed: w.seed*31 + uint64(n.life)*7 + uint64(n.id),
-		MaxMessageBytes: w.s.maxMessage, MaxInflightBytes: w.s.maxInflight, MaxUncommittedBytes: 1 << 20,
+		ElectionTicks: electionTicks, HeartbeatTicks: heartbeatTicks, Lease: uint64(w.s.lease), Priority: w.s.prio[w.indexOf(n)],
+		MaxMessageBytes: w.s.maxMessage, MaxInflightBytes: w.s.maxInflight, MaxInflightMessages: w.s.maxMessages,
+		MaxUncommittedBytes: w.s.maxUncommitted,
 	})
+	n.disk.clear()
+	n.disk.cutAt = 0
 	if err != nil {
-		return fmt.Errorf("replica %d doesn't open again: %w", n.id, err)
+		return w.notOpened(n, err)
 	}
-	n.rep, n.saving, n.flushing = rep, nil, nil
+	n.rep = rep
 	n.commit, n.hw = rep.Commit(), rep.HighWatermark()
-	n.mirror, n.start = n.mirror[:0], 0
-	w.q.add(&event{at: w.now + w.tickOf(n), kind: evTick, node: w.indexOf(n), life: n.life})
+	before, durable := n.mirror, n.durable
+	n.mirror, n.origin, n.durable, n.flush = nil, 0, rep.Log().Durable(), nil
+	w.scheduleTick(n)
+	n.out.Changed = true
 	if err := w.learn(n); err != nil {
 		return err
 	}
+	if err := w.checkKept(n, before[:min(len(before), int(durable))]); err != nil {
+		return err
+	}
+	n.rotten = false
 	return w.checkRestarted(n)
+}
+
+// notOpened decides about a replica that doesn't start: its disk is at fault, or
+// was damaged on purpose.
+func (w *world) notOpened(n *node, err error) error {
+	switch {
+	case errors.Is(err, errPowerCut):
+		w.tracef("power of %d is cut while it starts", n.id)
+		w.cutPower(n)
+	case isInjected(err):
+		w.tracef("%d doesn't start: %v", n.id, err)
+	case n.rotten && errors.Is(err, segments.ErrCorrupt):
+		w.tracef("%d refuses its log: %v", n.id, err)
+		w.report.Refused++
+		w.lose(n)
+		return nil
+	default:
+		return fmt.Errorf("replica %d doesn't open again: %w", n.id, err)
+	}
+	w.restart(n)
+	return nil
+}
+
+func (w *world) restart(n *node) {
+	w.q.add(w.now+w.between(1, w.s.downFor), w.q.make(evRestart, w.indexOf(n)))
 }
 
 // loadHard reads the hard state that the journal kept.
@@ -103,17 +170,40 @@ func loadHard(j *journal.Mem, id raft.ReplicaID) (hs raft.HardState, err error) 
 	return hs, err
 }
 
-// crash kills n; its disk keeps what was synced and any part of the rest.
-func (w *world) crash(n *node) {
+// killFor ends the process of n for a while. The operating system lives on, and
+// with it what was written and not synced: a later power cut may still take that.
+func (w *world) killFor(n *node) {
 	if n.rep == nil {
 		return
 	}
+	w.tracef("%d killed", n.id)
+	w.dead(n)
+	n.jrnl = n.jrnl.Crash()
+	w.restart(n)
+}
+
+// crashFor cuts the power of n for a while.
+func (w *world) crashFor(n *node) error {
+	if n.rep == nil {
+		return nil
+	}
 	w.tracef("crash of %d", n.id)
 	w.dead(n)
-	keep := [...]float64{0, 0.5, 1}[w.r.IntN(3)]
-	n.disk = n.disk.Crash(vfs.CrashOptions{Keep: keep, Torn: w.r.IntN(2) == 0, Rand: w.r})
+	w.cutPower(n)
+	w.restart(n)
+	return nil
+}
+
+// cutPower leaves of the disk what was synced, and any part of the rest.
+func (w *world) cutPower(n *node) {
+	which := w.r.IntN(3)
+	torn := w.r.IntN(2) == 0
+	n.disk.use(n.disk.mem.Crash(vfs.CrashOptions{Keep: float64(which) / 2, Torn: torn, Rand: w.r}))
 	n.jrnl = n.jrnl.Crash()
-	w.report.Crashes++
+	w.report.Faults[[...]Fault{UnsyncedLost, UnsyncedMixed, UnsyncedKept}[which]]++
+	if torn {
+		w.report.Faults[Torn]++
+	}
 }
 
 // dead drops what a node had in memory. What clients wait for is unknown now.
@@ -121,17 +211,21 @@ func (w *world) dead(n *node) {
 	n.rep = nil
 	n.out.Reset()
 	n.life++
-	for token, c := range w.calls {
-		if c.node == n.id {
-			w.unknown(token, c)
-		}
-	}
+	n.seen = view{}
+	w.abandon(n)
 }
 
 // step runs one input of n's replica, and then everything that follows from it.
 func (w *world) step(n *node, f func(out *replica.Output)) error {
+	if w.s.lease > 0 {
+		n.rep.SetClock(uint64(float64(w.now) / n.skew))
+	}
+	n.refusal = nil
 	if err := w.guarded(n, f); err != nil {
 		return err
+	}
+	if n.refusal != nil {
+		return n.refusal
 	}
 	if err := w.learn(n); err != nil {
 		return err
@@ -141,90 +235,15 @@ func (w *world) step(n *node, f func(out *replica.Output)) error {
 			return err
 		}
 	}
-	for _, r := range n.out.Appends {
-		if err := w.answered(r); err != nil {
-			return err
-		}
-	}
-	for _, r := range n.out.Reads {
-		if err := w.readAnswered(r); err != nil {
-			return err
-		}
+	if err := w.answers(n); err != nil {
+		return err
 	}
 	n.out.Reset()
-	w.startDisk(n)
-	return nil
+	return w.startDisk(n)
 }
 
 func (w *world) guarded(n *node, f func(out *replica.Output)) (err error) {
 	defer invariants.Recover(&err)
 	f(&n.out)
 	return nil
-}
-
-// startDisk starts the disk work that n wants.
-func (w *world) startDisk(n *node) {
-	work := n.rep.Disk()
-	if work.Save {
-		w.launch(n, &diskOp{work: work, save: true}, &n.saving)
-	}
-	if work.Flush {
-		w.launch(n, &diskOp{work: work}, &n.flushing)
-	}
-}
-
-func (w *world) launch(n *node, op *diskOp, slot **diskOp) {
-	*slot = op
-	if w.r.Float64() < w.s.diskEarly {
-		w.perform(n, op)
-	}
-	at := w.now + w.between(w.s.diskMin, w.s.diskMax)
-	if w.r.Float64() < w.s.diskStall {
-		at += w.between(0, second)
-		w.report.Stalls++
-	}
-	w.q.add(&event{at: at, kind: evDisk, node: w.indexOf(n), life: n.life, op: op})
-}
-
-// perform makes op's effect real on the simulated disk.
-func (w *world) perform(n *node, op *diskOp) {
-	op.started = true
-	if w.r.Float64() < w.s.syncFails && !w.healed {
-		op.err = errInjectedSync
-		w.report.SyncFailures++
-		return
-	}
-	if op.save {
-		op.err = n.jrnl.Save([]journal.Entry{{
-			Key:   journal.Key{Group: groupID, Kind: replica.HardStateKind},
-			Value: replica.EncodeHardState(n.id, op.work.Hard),
-		}})
-		return
-	}
-	op.err = n.rep.Log().Flush()
-}
-
-// finish reports op to the replica.
-func (w *world) finish(n *node, op *diskOp) error {
-	if !op.started {
-		w.perform(n, op)
-	}
-	if op.err != nil && !errors.Is(op.err, errInjectedSync) {
-		return fmt.Errorf("disk of replica %d: %w", n.id, op.err)
-	}
-	if op.err != nil {
-		if err := w.step(n, func(out *replica.Output) { n.rep.DiskFailed(op.err, out) }); err != nil {
-			return err
-		}
-		w.crash(n)
-		w.q.add(&event{at: w.now + w.between(0, w.s.downFor), kind: evRestart, node: w.indexOf(n)})
-		return nil
-	}
-	return w.step(n, func(out *replica.Output) {
-		if op.save {
-			n.rep.Saved(op.work.SaveN, out)
-		} else {
-			n.rep.Flushed(op.work.FlushN, out)
-		}
-	})
 }

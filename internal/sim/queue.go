@@ -1,10 +1,6 @@
 package sim
 
-import (
-	"container/heap"
-
-	"github.com/logq/logq/raft"
-)
+import "github.com/logq/logq/raft"
 
 type eventKind uint8
 
@@ -17,52 +13,109 @@ const (
 	evFault
 	evRestart
 	evStrike
+	evReach
+	evSpace
+	evMembers
 	evKinds
 )
 
-var eventNames = [evKinds]string{"", "tick", "deliver", "disk", "client", "read", "fault", "restart", "strike"}
+var eventNames = [evKinds]string{
+	"", "tick", "deliver", "disk", "client", "read", "fault", "restart", "strike", "reach", "space", "members",
+}
 
 // event is something that will happen at a simulated time.
 type event struct {
-	at     micros
-	seq    uint64 // order of events of one time, and of their making
-	kind   eventKind
-	node   int
-	life   int // of the node: events of an earlier life are void
-	msg    raft.Message
-	frames []byte
-	op     *diskOp
+	kind    eventKind
+	node    int
+	life    int  // of the node: events of an earlier life are void
+	mangled bool // a bit of frames was flipped on the way
+	ok      bool // of evReach
+	sent    uint64
+	msg     raft.Message
+	frames  []byte
+	op      *diskOp
 }
 
-// eventQueue is a heap by time; container/heap keeps it.
+// eventQueue is a heap by time, then by the order in which events were made.
 type eventQueue struct {
-	items []*event
+	items []slot
 	seq   uint64
+	spare []*event
 }
 
-func (q *eventQueue) Len() int { return len(q.items) }
-func (q *eventQueue) Less(i, j int) bool {
-	a, b := q.items[i], q.items[j]
-	return a.at < b.at || a.at == b.at && a.seq < b.seq
+// slot keeps what is compared beside the pointer.
+type slot struct {
+	at  micros
+	seq uint64
+	e   *event
 }
-func (q *eventQueue) Swap(i, j int) { q.items[i], q.items[j] = q.items[j], q.items[i] }
-func (q *eventQueue) Push(x any)    { q.items = append(q.items, x.(*event)) }
-func (q *eventQueue) Pop() any {
-	e := q.items[len(q.items)-1]
-	q.items[len(q.items)-1] = nil
-	q.items = q.items[:len(q.items)-1]
+
+func (s *slot) before(o *slot) bool { return s.at < o.at || s.at == o.at && s.seq < o.seq }
+
+// make returns an event to fill in and add.
+func (q *eventQueue) make(kind eventKind, node int) *event {
+	var e *event
+	if n := len(q.spare); n > 0 {
+		e, q.spare = q.spare[n-1], q.spare[:n-1]
+		*e = event{}
+	} else {
+		e = new(event)
+	}
+	e.kind, e.node = kind, node
 	return e
 }
 
-func (q *eventQueue) add(e *event) {
+// done takes an event back that was handled.
+func (q *eventQueue) done(e *event) { q.spare = append(q.spare, e) }
+
+func (q *eventQueue) add(at micros, e *event) {
 	q.seq++
-	e.seq = q.seq
-	heap.Push(q, e)
+	q.items = append(q.items, slot{at: at, seq: q.seq, e: e})
+	for i := len(q.items) - 1; i > 0; {
+		up := (i - 1) / 2
+		if q.items[up].before(&q.items[i]) {
+			break
+		}
+		q.items[i], q.items[up] = q.items[up], q.items[i]
+		i = up
+	}
 }
 
-func (q *eventQueue) next() *event {
-	if len(q.items) == 0 {
-		return nil
+// next takes the first event out. There always is one: clients never cease.
+func (q *eventQueue) next() (micros, *event) {
+	top := q.items[0]
+	n := len(q.items) - 1
+	q.items[0], q.items[n] = q.items[n], slot{}
+	q.items = q.items[:n]
+	q.sink(0)
+	return top.at, top.e
+}
+
+func (q *eventQueue) sink(i int) {
+	for n := len(q.items); ; {
+		least := 2*i + 1
+		if least >= n {
+			return
+		}
+		if r := least + 1; r < n && q.items[r].before(&q.items[least]) {
+			least = r
+		}
+		if q.items[i].before(&q.items[least]) {
+			return
+		}
+		q.items[i], q.items[least] = q.items[least], q.items[i]
+		i = least
 	}
-	return heap.Pop(q).(*event)
+}
+
+// hurry moves events of a kind that are later than by to that time.
+func (q *eventQueue) hurry(kind eventKind, by micros) {
+	for i := range q.items {
+		if s := &q.items[i]; s.e.kind == kind && s.at > by {
+			s.at = by
+		}
+	}
+	for i := len(q.items)/2 - 1; i >= 0; i-- {
+		q.sink(i)
+	}
 }

@@ -4,9 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 
-	"github.com/logq/logq/internal/journal"
 	"github.com/logq/logq/internal/replica"
-	"github.com/logq/logq/internal/vfs"
 	"github.com/logq/logq/raft"
 )
 
@@ -15,107 +13,25 @@ var (
 	topicID = [16]byte{1}
 )
 
-// Options bound a history.
-type Options struct {
-	// Steps is the number of events in the phase with faults; default 2,000.
-	Steps int
-	// Trace keeps the last events for the failure report.
-	Trace bool
-}
-
-const (
-	defaultSteps = 2000
-	// healSteps and healTime bound the phase without faults.
-	healSteps = 200_000
-	healTime  = 60 * second
-)
-
-// Report counts what a history did.
-type Report struct {
-	Steps, Appends, Acked, NotWritten, Unknown, Reads           int
-	Crashes, PowerLosses, Cuts, Transfers, SyncFailures, Pauses int
-	Dropped, Duplicated, Delivered, Stalls, Elections           int
-	Truncations, ColdReads, CommittedEntries, ReadsServed       int
-	Configs, Joint, Trims, Jumps                                int
-}
-
-// Add sums reports.
-func (r *Report) Add(o Report) {
-	r.Steps += o.Steps
-	r.Appends += o.Appends
-	r.Acked += o.Acked
-	r.NotWritten += o.NotWritten
-	r.Unknown += o.Unknown
-	r.Reads += o.Reads
-	r.ReadsServed += o.ReadsServed
-	r.Crashes += o.Crashes
-	r.PowerLosses += o.PowerLosses
-	r.Cuts += o.Cuts
-	r.Pauses += o.Pauses
-	r.Transfers += o.Transfers
-	r.SyncFailures += o.SyncFailures
-	r.Dropped += o.Dropped
-	r.Duplicated += o.Duplicated
-	r.Delivered += o.Delivered
-	r.Stalls += o.Stalls
-	r.Elections += o.Elections
-	r.Truncations += o.Truncations
-	r.ColdReads += o.ColdReads
-	r.Configs += o.Configs
-	r.Joint += o.Joint
-	r.Trims += o.Trims
-	r.Jumps += o.Jumps
-	r.CommittedEntries += o.CommittedEntries
-}
-
-// Failure is a broken invariant.
-type Failure struct {
-	Seed  uint64
-	Step  int
-	Err   error
-	Trace []string
-}
-
-// Error tells how to see it again.
-func (f *Failure) Error() string {
-	return fmt.Sprintf("seed %d, step %d: %v (again: go test ./internal/sim -run TestSim -seed=%d -v)", f.Seed, f.Step, f.Err, f.Seed)
-}
-
-// Unwrap returns the broken invariant.
-func (f *Failure) Unwrap() error { return f.Err }
-
 // world is one history.
 type world struct {
 	seed   uint64
 	r      *rand.Rand
 	s      swarm
+	o      Options
 	q      eventQueue
 	now    micros
 	nodes  []*node
-	voters []raft.ReplicaID
-	cut    [][]bool // cut[a][b]: nothing gets from a to b
-	healed bool     // the phase without faults
+	voters []raft.ReplicaID // when the history begins
+	links  [nodesMax][nodesMax]link
+	healed bool // the phase without faults
 	report Report
+	// injected numbers the faults.
+	injected int
 
 	oracle
 	clients
-	trace []string
-	keep  bool
-}
-
-// Run plays the history of a seed. The failure is nil when every invariant held
-// and the replicas converged at the end.
-func Run(seed uint64, o Options) (Report, *Failure) {
-	if o.Steps == 0 {
-		o.Steps = defaultSteps
-	}
-	r := rand.New(rand.NewPCG(seed, 0x6c6f6771))
-	w := &world{seed: seed, r: r, s: drawSwarm(r), keep: o.Trace, oracle: newOracle(), clients: newClients()}
-	err := w.play(o.Steps)
-	if err != nil {
-		return w.report, &Failure{Seed: seed, Step: w.report.Steps, Err: err, Trace: w.trace}
-	}
-	return w.report, nil
+	trace []line
 }
 
 func (w *world) play(steps int) error {
@@ -123,16 +39,15 @@ func (w *world) play(steps int) error {
 		if i < w.s.voters {
 			w.voters = append(w.voters, raft.ReplicaID(i+1))
 		}
-		w.nodes = append(w.nodes, &node{id: raft.ReplicaID(i + 1), disk: vfs.NewMem(), jrnl: journal.NewMem()})
-		w.cut = append(w.cut, make([]bool, w.s.nodes))
+		w.addNode()
 	}
 	for _, n := range w.nodes {
 		if err := w.start(n); err != nil {
 			return err
 		}
 	}
-	for _, e := range []event{{kind: evClient}, {kind: evRead}, {kind: evFault}} {
-		w.schedule(e.kind)
+	for _, kind := range []eventKind{evClient, evRead, evFault} {
+		w.schedule(kind)
 	}
 	for range steps {
 		if err := w.next(); err != nil {
@@ -143,36 +58,39 @@ func (w *world) play(steps int) error {
 }
 
 func (w *world) next() error {
-	e := w.q.next()
-	w.now = e.at
+	at, e := w.q.next()
+	w.now = at
 	w.report.Steps++
-	if err := w.handle(e); err != nil {
+	if w.report.Steps%16 == 0 {
+		w.o.Coverage.group(w)
+	}
+	w.mix(uint64(at), uint64(e.kind), uint64(e.node), uint64(e.life))
+	n := w.nodes[e.node]
+	if n.pausedUntil > w.now && e.kind.ofProcess() {
+		w.q.add(n.pausedUntil, e)
+		return nil
+	}
+	if err := w.handle(n, e); err != nil {
 		return fmt.Errorf("at %.3f ms, %s: %w", float64(w.now)/1000, eventNames[e.kind], err)
 	}
+	w.q.done(e)
 	return nil
 }
 
-func (w *world) handle(e *event) error {
-	n := w.nodes[e.node]
-	if n.pausedUntil > w.now && (e.kind == evTick || e.kind == evDeliver || e.kind == evDisk) {
-		e.at = n.pausedUntil
-		w.q.add(e)
-		return nil
-	}
+// ofProcess says that a stopped process holds the event up.
+func (k eventKind) ofProcess() bool {
+	return k == evTick || k == evDeliver || k == evDisk || k == evReach
+}
+
+func (w *world) handle(n *node, e *event) error {
 	switch e.kind {
-	case evTick:
+	case evTick, evDisk, evReach:
 		if n.rep == nil || n.life != e.life {
 			return nil
 		}
-		w.q.add(&event{at: w.now + w.tickOf(n), kind: evTick, node: e.node, life: e.life})
-		return w.step(n, func(out *replica.Output) { n.rep.Tick(out) })
+		return w.handleOwn(n, e)
 	case evDeliver:
 		return w.deliver(n, e)
-	case evDisk:
-		if n.rep == nil || n.life != e.life {
-			return nil
-		}
-		return w.finish(n, e.op)
 	case evClient:
 		w.schedule(evClient)
 		return w.clientAppend()
@@ -186,35 +104,52 @@ func (w *world) handle(e *event) error {
 		w.schedule(evFault)
 		return w.fault()
 	case evStrike:
-		if !w.healed {
-			w.strike(e.node)
+		if !w.healed && n.rep != nil {
+			return w.strike(n)
 		}
-		return nil
 	case evRestart:
-		if n.rep != nil {
-			return nil
+		if n.rep == nil && !n.gone {
+			w.tracef("restart of %d", n.id)
+			return w.start(n)
 		}
-		w.tracef("restart of %d", n.id)
-		return w.start(n)
+	case evSpace:
+		w.freeSpace(n)
+	case evMembers:
+		return w.replaceLost()
 	}
 	return nil
 }
 
+// handleOwn handles what a living process has waited for.
+func (w *world) handleOwn(n *node, e *event) error {
+	switch e.kind {
+	case evTick:
+		w.scheduleTick(n)
+		return w.step(n, func(out *replica.Output) { n.rep.Tick(out) })
+	case evReach:
+		return w.step(n, func(out *replica.Output) { n.rep.Sent(e.msg.To, e.ok, out) })
+	default:
+		return w.finish(n, e.op)
+	}
+}
+
 func (w *world) schedule(kind eventKind) {
-	every := map[eventKind]micros{evClient: w.s.clientEvery, evRead: w.s.readEvery, evFault: w.s.faultEvery}[kind]
-	w.q.add(&event{at: w.now + w.between(every/2, every*3/2), kind: kind})
+	every := w.s.faultEvery
+	switch kind {
+	case evClient:
+		every = w.s.clientEvery
+	case evRead:
+		every = w.s.readEvery
+	}
+	w.q.add(w.now+w.between(every/2, every*3/2), w.q.make(kind, 0))
+}
+
+func (w *world) scheduleTick(n *node) {
+	e := w.q.make(evTick, w.indexOf(n))
+	e.life = n.life
+	w.q.add(w.now+micros(float64(w.s.tick)*n.skew), e)
 }
 
 func (w *world) between(lo, hi micros) micros { return lo + w.r.Int64N(max(1, hi-lo)) }
 
-func (w *world) tickOf(n *node) micros {
-	return micros(float64(w.s.tick) * w.s.skew[w.indexOf(n)])
-}
-
 func (w *world) indexOf(n *node) int { return int(n.id) - 1 }
-
-func (w *world) tracef(format string, args ...any) {
-	if w.keep {
-		w.trace = append(w.trace, fmt.Sprintf("%10.3f ", float64(w.now)/1000)+fmt.Sprintf(format, args...))
-	}
-}
