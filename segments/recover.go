@@ -77,6 +77,9 @@ func (op *opening) open() error {
 	if err != nil {
 		return fmt.Errorf("segments: open %s: %w", l.o.Dir, err)
 	}
+	if err := op.freshen(files); err != nil {
+		return err
+	}
 	if files, err = op.begun(files); err != nil {
 		return fmt.Errorf("segments: open %s: %w", l.o.Dir, err)
 	}
@@ -309,11 +312,6 @@ func (op *opening) segment(s *segment, i int) (err error) {
 		return fmt.Errorf("segments: open %s: %w", s.path, err)
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	if last {
-		if err := fresh(f); err != nil {
-			return err
-		}
-	}
 	size, err := f.Size()
 	if err != nil {
 		return fmt.Errorf("segments: size of %s: %w", s.path, err)
@@ -339,6 +337,23 @@ func (op *opening) segment(s *segment, i int) (err error) {
 		return op.damaged(s, s.end, fmt.Errorf("%s, and a later segment follows", end.reason))
 	}
 	return nil
+}
+
+// freshen does so for the newest file, before anything of it is read, the header
+// included: it is the only one that may have had a failed sync, since the log goes on
+// in another file only when this one is durable.
+func (op *opening) freshen(files []found) (err error) {
+	if len(files) == 0 {
+		return nil
+	}
+	o := &op.l.o
+	newest := slices.MaxFunc(files, func(a, b found) int { return cmp.Compare(a.id, b.id) })
+	f, err := o.FS.OpenReadWrite(path.Join(o.Dir, newest.name))
+	if err != nil {
+		return fmt.Errorf("segments: open %s: %w", newest.name, err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return fresh(f)
 }
 
 // fresh makes what the page cache holds of f durable, or forgets it.

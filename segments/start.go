@@ -2,6 +2,7 @@ package segments
 
 import (
 	"errors"
+	"hash/crc32"
 
 	"github.com/logq/logq/record"
 )
@@ -28,28 +29,33 @@ type Start struct {
 const (
 	startVersion = 1
 	startFixed   = 1 + 4*8
+	startCRC     = 4 // behind it all: a Start decides about offsets and members
 )
 
 // errStart: bytes that are no Start.
-var errStart = errors.New("segments: the start of a log doesn't decode: unknown version or length")
+var errStart = errors.New("segments: the start of a log doesn't decode: unknown version, length or checksum")
 
 // AppendTo appends the Start as it travels to a replica that is to begin there:
 // version, previous index and term, next offset, index of the configuration, all
-// little-endian, then the configuration.
+// little-endian, then the configuration and a CRC-32C of all that.
 func (s *Start) AppendTo(dst []byte) []byte {
+	begin := len(dst)
 	dst = append(dst, startVersion)
 	dst = le.AppendUint64(dst, uint64(s.PrevIndex))
 	dst = le.AppendUint64(dst, uint64(s.PrevTerm))
 	dst = le.AppendUint64(dst, uint64(s.NextOffset))
 	dst = le.AppendUint64(dst, uint64(s.ConfigIndex))
-	return append(dst, s.Config...)
+	dst = append(dst, s.Config...)
+	return le.AppendUint32(dst, crc32.Checksum(dst[begin:], castagnoli))
 }
 
 // DecodeStart is the inverse of AppendTo. The Start aliases nothing of b.
 func DecodeStart(b []byte) (Start, error) {
-	if len(b) < startFixed || b[0] != startVersion || len(b)-startFixed > MaxConfigBytes {
+	n := len(b) - startCRC
+	if n < startFixed || b[0] != startVersion || n-startFixed > MaxConfigBytes || crc32.Checksum(b[:n], castagnoli) != le.Uint32(b[n:]) {
 		return Start{}, errStart
 	}
+	b = b[:n]
 	s := Start{
 		PrevIndex: Index(le.Uint64(b[1:])), PrevTerm: Term(le.Uint64(b[9:])), NextOffset: record.Offset(le.Uint64(b[17:])),
 		ConfigIndex: Index(le.Uint64(b[25:])),

@@ -286,3 +286,28 @@ func TestTrimCrashAnywhere(t *testing.T) {
 	must(t, l.Flush())
 	faults.SetHook(nil)
 }
+
+// A header block whose sync failed, and whose pages the kernel then took for
+// clean, is not on the disk. It must not be believed from the page cache: frames
+// behind it would be lost with it.
+func TestHeaderThatNeverReachedTheDisk(t *testing.T) {
+	mem, faults := vfs.NewMem(), &vfs.Faults{}
+	o := options(vfs.WithFaults(mem, faults))
+	rule, err := vfs.ParseRule("sync *.seg #1 lost EIO")
+	must(t, err)
+	faults.Add(rule)
+	l, _ := open(t, o)
+	appendN(t, l, 1, 1, 100)
+	if err := l.Flush(); err == nil {
+		t.Fatal("the sync did not fail")
+	}
+	_ = l.Close()
+	faults.Clear() // the process restarts, the page cache stays
+	l, _ = open(t, o)
+	appendN(t, l, 2, 3, 100)
+	must(t, l.Flush())
+	want := entries(t, l)
+	must(t, l.Close())
+	again, _ := open(t, options(mem.Clone(vfs.CrashOptions{})))
+	wantEntries(t, again, want)
+}
