@@ -59,8 +59,8 @@ func (m *Message) fault() string {
 	case MsgAppendReply:
 		return m.replyFault()
 	case MsgHeartbeatReply:
-		if m.Index > m.HintIndex && !m.Reject {
-			return "more is durable than verified"
+		if m.Reject || m.Index > m.HintIndex {
+			return "it is a refusal, or more is durable than verified"
 		}
 	case MsgPreVoteReply, MsgVoteReply, MsgHeartbeat, MsgTimeoutNow:
 	default:

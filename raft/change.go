@@ -102,11 +102,12 @@ func (c *Core) appendConfig(to Config) Index {
 }
 
 // leaveDue: the joint state is committed, so that the old voters aren't needed
-// any more.
+// any more. It waits for a transfer: an entry that the target hasn't got would cost
+// it the election.
 func (c *Core) leaveDue() bool {
 	now := c.config()
 	return c.role == RoleLeader && now.Config.Joint() && now.Index <= c.commit && c.serving() &&
-		c.staged.Lo == c.staged.Hi && c.truncate == 0
+		c.lead.transfer.to == 0 && c.staged.Lo == c.staged.Hi && c.truncate == 0
 }
 
 // adopt puts a configuration in force, from the moment its entry is in the log.

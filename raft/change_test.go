@@ -187,6 +187,23 @@ func TestS15_ConfigurationRolledBack(t *testing.T) {
 	want(t, "its index", status(c, 1).ConfigIndex, 0)
 }
 
+// S13: leaving the joint state waits for a transfer that runs: the target would be
+// deposed before it leads by an entry that it hasn't got.
+func TestS13_TransferInTheJointState(t *testing.T) {
+	c := newCluster(t, 5, func(o *rafttest.Options) { o.Voters = 3 })
+	elect(t, c, 1)
+	change(t, c, 1, list(1, 2, 3), list(4, 5))
+	if _, err := c.ProposeConfig(1, list(1, 4, 5), nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Transfer(1, 4); err != nil {
+		t.Fatal(err)
+	}
+	c.Stabilize()
+	want(t, "leader", c.Leader(), 4)
+	want(t, "configuration", status(c, 4).Config.String(), "voters(1,4,5)")
+}
+
 // S13: the leader dies in the joint state; its successor leaves it.
 func TestS13_SuccessorLeavesTheJointState(t *testing.T) {
 	c := newCluster(t, 3)

@@ -82,7 +82,7 @@ func (c *Core) hush(m *Message) {
 // hushed takes the agreement of one follower; with that of all the leader is
 // quiet too.
 func (c *Core) hushed(p *progress, m *Message) {
-	p.quiet = m.Quiet && m.Context == c.lead.round && c.lead.hush == c.lead.round
+	p.quiet = m.Quiet && m.Index == c.view.last && m.Context == c.lead.round && c.lead.hush == c.lead.round
 	if !p.quiet || !c.settled() {
 		return
 	}
