@@ -86,7 +86,7 @@ func (w *world) learn(n *node) error {
 func (w *world) learnLog(n *node) error {
 	log := n.rep.Log()
 	start, _ := log.PrevOfFirst()
-	last := int(max(log.Last(), start))
+	last := int(n.last())
 	if err := w.learnStart(n, raft.Index(start)); err != nil {
 		return err
 	}

@@ -100,7 +100,7 @@ func outcomeOf(before *view, n *node, err error) outcome {
 		return refused
 	}
 	role := n.rep.Status().Role
-	last := raft.Index(n.rep.Log().Last())
+	last := n.last()
 	switch {
 	case role != before.role && role == raft.RoleLeader:
 		return becameLeader
@@ -118,43 +118,45 @@ func outcomeOf(before *view, n *node, err error) outcome {
 	return took
 }
 
-// group notes the shape of the whole group: a coarse hash of the roles of its
-// replicas and how far they are apart.
+// group notes the shape of the whole group: what each replica is and roughly how
+// far it is behind, whoever it is.
 func (c *Coverage) group(w *world) {
 	if c == nil || c.groups == nil {
 		return
 	}
-	h := uint64(14695981039346656037)
-	for _, n := range w.nodes {
-		v := uint64(0)
-		if n.alive() {
-			s := &n.seen
-			v = 1 | uint64(s.role)<<1 | uint64(min(3, w.topTerm()-s.term))<<3 | bucket(len(w.committed)-int(s.commit))<<5 |
-				bucket(int(s.last)-int(s.commit))<<8 | bucket(int(s.last)-int(n.durable))<<11
-			for i, flag := range [...]bool{s.serving, s.joint, s.member, s.votes, s.repairs, n.pausedUntil > w.now} {
-				if flag {
-					v |= 1 << (14 + i)
-				}
+	var shapes [nodesMax]uint64
+	for i, n := range w.nodes {
+		if !n.alive() {
+			continue
+		}
+		s := &n.seen
+		v := 1 | uint64(s.role)<<1 | min(2, uint64(w.topTerm()-s.term))<<3 | bucket(len(w.committed)-int(s.commit))<<5 | bucket(int(s.last)-int(s.commit))<<7
+		for k, flag := range [...]bool{s.serving, s.joint, s.member, s.votes, s.repairs} {
+			if flag {
+				v |= 1 << (9 + k)
 			}
 		}
+		shapes[i] = v
+	}
+	slices.Sort(shapes[:])
+	h := uint64(14695981039346656037)
+	for _, v := range shapes {
 		h = (h ^ v) * 1099511628211
 	}
 	c.groups[h] = struct{}{}
 }
 
-// bucket makes three bits of a distance.
+// bucket makes two bits of a distance.
 func bucket(n int) uint64 {
 	switch {
 	case n <= 0:
 		return 0
 	case n == 1:
 		return 1
-	case n < 8:
+	case n < 16:
 		return 2
-	case n < 64:
-		return 3
 	default:
-		return 4
+		return 3
 	}
 }
 
@@ -182,7 +184,7 @@ func (c *Coverage) Add(o *Coverage) {
 
 // String tells how many were seen.
 func (c *Coverage) String() string {
-	return fmt.Sprintf("coverage: %d combinations of role, message and outcome, %d with what the core's branches depend on, %d shapes of the group",
+	return fmt.Sprintf("coverage: %d combinations of role, message and outcome, %d with what the core's branches depend on, %d shapes of the whole group",
 		len(c.transitions), len(c.branches), len(c.groups))
 }
 

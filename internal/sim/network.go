@@ -46,7 +46,7 @@ func (w *world) post(n *node, s *replica.Send) error {
 		}
 		e := w.q.make(evDeliver, to)
 		e.msg, e.frames, e.sent = s.Message, frames, w.q.seq
-		if len(frames) > 0 && (w.o.Known || s.Message.Type == raft.MsgAppend) && w.chance(Mangle, w.s.mangle) {
+		if len(frames) > 0 && w.chance(Mangle, w.s.mangle) {
 			frames = bytes.Clone(frames)
 			bit := w.r.IntN(8 * len(e.frames))
 			e.frames[bit/8] ^= 1 << (bit % 8)

@@ -63,6 +63,12 @@ type view struct {
 
 func (n *node) alive() bool { return n.rep != nil && n.rep.Err() == nil }
 
+// last returns the index of the last entry, or the one before an empty log.
+func (n *node) last() raft.Index {
+	start, _ := n.rep.Log().PrevOfFirst()
+	return raft.Index(max(start, n.rep.Log().Last()))
+}
+
 // cut notes that what is on the disk behind index i is to be replaced.
 func (n *node) cut(i segments.Index) {
 	n.durable = min(n.durable, i)
