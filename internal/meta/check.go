@@ -125,6 +125,9 @@ func checkBroker(b Broker) *protocol.Error {
 	if len(b.Rack) > MaxRackBytes {
 		return protocol.Errorf(protocol.InvalidRequest, "broker %d: rack %q has %d bytes, the limit is %d", b.ID, clip(b.Rack), len(b.Rack), MaxRackBytes)
 	}
+	if len(b.Directory) > MaxDirectoryBytes {
+		return protocol.Errorf(protocol.InvalidRequest, "broker %d: the id of its data directory has %d bytes, the limit is %d", b.ID, len(b.Directory), MaxDirectoryBytes)
+	}
 	if b.FeatureLevel < 1 {
 		return protocol.Errorf(protocol.InvalidRequest, "broker %d: feature level %d; want at least 1", b.ID, b.FeatureLevel)
 	}

@@ -14,8 +14,8 @@ const (
 	KeyDeleteTopic    = "delete-topic"
 )
 
-// Command is one of [ClusterInit], [RegisterBroker], [CreateTopic], [DeleteTopic], [ReassignPartition], [PartitionMoved] and
-// [DrainBroker].
+// Command is one of [ClusterInit], [RegisterBroker], [JoinBroker], [RemoveBroker], [DrainBroker], [CreateTopic], [DeleteTopic],
+// [ReassignPartition] and [PartitionMoved].
 type Command interface {
 	// CommandKey is the command's name, the key of its record.
 	CommandKey() string
@@ -27,7 +27,7 @@ type ClusterInit struct {
 	FeatureLevel int    `json:"feature_level"` // of the cluster from its start
 }
 
-// RegisterBroker makes a broker known, or changes what is known of it.
+// RegisterBroker makes a broker known with which the cluster began, or changes what is known of any.
 type RegisterBroker struct {
 	Broker Broker `json:"broker"`
 }

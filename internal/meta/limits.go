@@ -22,6 +22,8 @@ const (
 	MaxAddressBytes = 1024
 	// MaxRackBytes is the longest name of a rack, in bytes.
 	MaxRackBytes = 128
+	// MaxDirectoryBytes is the longest id of a data directory, in bytes.
+	MaxDirectoryBytes = 64
 	// MaxClusterIDBytes is the longest cluster id, in bytes.
 	MaxClusterIDBytes = 64
 	// MaxCommandBytes is the longest encoded command, in bytes: what fits one batch of the default limit.

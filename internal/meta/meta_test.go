@@ -177,7 +177,9 @@ func TestSnapshotIsImmutable(t *testing.T) {
 
 func (f *fold) applyRandom(rng *rand.Rand, i int) meta.Result {
 	name := fmt.Sprintf("t%d", rng.IntN(6))
-	switch rng.IntN(5) {
+	switch rng.IntN(7) {
+	case 5, 6:
+		return f.applyMove(rng)
 	case 0:
 		b := meta.Broker{ID: protocol.BrokerID(1 + rng.IntN(5)), URL: fmt.Sprintf("nats://%d", rng.IntN(3)), FeatureLevel: 1 + rng.IntN(3)}
 		return f.apply(meta.RegisterBroker{Broker: b})
@@ -227,10 +229,17 @@ func checkState(t testing.TB, s meta.Snapshot) {
 		}
 		ids[topic.ID] = true
 		partitions += len(topic.Partitions)
-		for _, replicas := range topic.Partitions {
-			for _, id := range replicas {
-				if s.Broker(protocol.BrokerOf(id)) == nil {
-					t.Fatalf("topic %s is placed on broker %d, which is not registered", topic.Name, protocol.BrokerOf(id))
+		for n := range topic.Partitions {
+			part := protocol.Partition(n)
+			for _, replicas := range [][]uint64{topic.Replicas(part), topic.Target(part)} {
+				for i, id := range replicas {
+					b := protocol.BrokerOf(id)
+					if s.Broker(b) == nil && !s.Lost(topic, id) {
+						t.Fatalf("topic %s is placed on broker %d, which is not registered", topic.Name, b)
+					}
+					if slices.ContainsFunc(replicas[:i], func(other uint64) bool { return protocol.BrokerOf(other) == b }) {
+						t.Fatalf("topic %s has two replicas on broker %d: %d", topic.Name, b, replicas)
+					}
 				}
 			}
 		}

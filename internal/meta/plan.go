@@ -45,7 +45,7 @@ func PlanReplicas(s Snapshot, alive func(protocol.BrokerID) bool, t *Topic, repl
 	for n := range t.Partitions {
 		part := protocol.Partition(n)
 		if t.Target(part) != nil {
-			return nil, protocol.Errorf(protocol.InvalidRequest, "partition %d of topic %q is moving; wait until it is there, or cancel that first", n, t.Name)
+			return nil, protocol.Errorf(protocol.ReassignmentInProgress, "partition %d of topic %q is moving; wait until it is there, or cancel that first", n, t.Name)
 		}
 		now := brokersOf(t.Replicas(part))
 		target := slices.Clone(now[:min(len(now), replicas)])

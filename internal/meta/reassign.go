@@ -10,7 +10,6 @@ import (
 const (
 	KeyReassign       = "reassign-partition"
 	KeyPartitionMoved = "partition-moved"
-	KeyDrainBroker    = "drain-broker"
 )
 
 // ReassignPartition asks for other replicas of a partition: on these brokers, the preferred leader first. The move is
@@ -31,21 +30,11 @@ type PartitionMoved struct {
 	Replicas  []uint64           `json:"replicas"`
 }
 
-// DrainBroker keeps new replicas away from a broker, or lets them come again. Moving the present ones is the controller's
-// work.
-type DrainBroker struct {
-	Broker   protocol.BrokerID `json:"broker"`
-	Draining bool              `json:"draining"`
-}
-
 // CommandKey returns [KeyReassign].
 func (ReassignPartition) CommandKey() string { return KeyReassign }
 
 // CommandKey returns [KeyPartitionMoved].
 func (PartitionMoved) CommandKey() string { return KeyPartitionMoved }
-
-// CommandKey returns [KeyDrainBroker].
-func (DrainBroker) CommandKey() string { return KeyDrainBroker }
 
 // Dropped is a replica that is not one any more; its broker removes its data.
 type Dropped struct {
@@ -91,11 +80,11 @@ func CheckReassign(s Snapshot, c ReassignPartition) *protocol.Error {
 			return protocol.Errorf(protocol.InvalidReplicationFactor, "topic %q: partition %d is placed twice on broker %d", t.Name, c.Partition, b)
 		}
 		if s.Broker(b) == nil && !slices.Contains(now, b) {
-			return protocol.Errorf(protocol.InvalidReplicationFactor, "topic %q: partition %d is placed on broker %d, which is not registered", t.Name, c.Partition, b)
+			return protocol.Errorf(protocol.BrokerIDNotRegistered, "topic %q: partition %d is placed on broker %d, which is not registered", t.Name, c.Partition, b)
 		}
 	}
 	if t.Target(c.Partition) != nil && !slices.Equal(c.Brokers, brokersOf(t.Target(c.Partition))) && !sameSet(c.Brokers, now) {
-		return protocol.Errorf(protocol.InvalidRequest, "topic %q: partition %d is moving to brokers %v already; wait until it is there, or cancel that first",
+		return protocol.Errorf(protocol.ReassignmentInProgress, "topic %q: partition %d is moving to brokers %v already; wait until it is there, or cancel that first",
 			t.Name, c.Partition, brokersOf(t.Target(c.Partition)))
 	}
 	return nil
@@ -119,17 +108,23 @@ func (s *State) reassign(r *Result, c ReassignPartition) *protocol.Error {
 	}
 	t := s.byID[c.ID]
 	now, m := t.Replicas(c.Partition), t.moves[c.Partition]
-	if want := m.target; slices.Equal(brokersOf(want), c.Brokers) || want == nil && slices.Equal(brokersOf(now), c.Brokers) {
+	heading := m.target // where the partition will be if nothing changes
+	if heading == nil {
+		heading = now
+	}
+	if slices.Equal(brokersOf(heading), c.Brokers) && !s.now.anyLost(t, heading) {
 		r.Repeated = true
 		return nil
 	}
 	target := make([]uint64, len(c.Brokers))
 	made := slices.Clone(m.made)
 	for i, b := range c.Brokers {
-		on := func(id uint64) bool { return protocol.BrokerOf(id) == b }
-		switch k := slices.IndexFunc(now, on); {
+		on := func(id uint64) bool { return protocol.BrokerOf(id) == b && !s.now.Lost(t, id) }
+		switch k, j := slices.IndexFunc(now, on), slices.IndexFunc(m.target, on); {
 		case k >= 0:
 			target[i] = now[k]
+		case j >= 0:
+			target[i] = m.target[j]
 		default:
 			// A record's offset is used once, so this incarnation never was and never will be.
 			target[i] = protocol.ReplicaOf(b, uint64(r.Offset)+1)
@@ -187,26 +182,3 @@ func (s *State) replaceTopic(t *Topic, change func(*Topic)) {
 	s.now.topics[i] = &next
 	s.byID[t.ID] = &next
 }
-
-func (s *State) drainBroker(r *Result, c DrainBroker) *protocol.Error {
-	i, found := findBroker(s.now.brokers, c.Broker)
-	if !found {
-		return protocol.Errorf(protocol.InvalidRequest, "broker %d is not registered", c.Broker)
-	}
-	if s.now.draining[c.Broker] == c.Draining {
-		r.Repeated = true
-		return nil
-	}
-	draining := make(map[protocol.BrokerID]bool, len(s.now.draining)+1)
-	for b := range s.now.draining {
-		draining[b] = true
-	}
-	if draining[s.now.brokers[i].ID] = c.Draining; !c.Draining {
-		delete(draining, c.Broker)
-	}
-	s.now.draining = draining
-	return nil
-}
-
-// Draining says whether new replicas are kept away from a broker.
-func (s Snapshot) Draining(b protocol.BrokerID) bool { return s.draining[b] }

@@ -15,7 +15,15 @@ type Broker struct {
 	Peer         string            `json:"peer,omitempty"` // HOST:PORT for other brokers
 	Rack         string            `json:"rack,omitempty"`
 	FeatureLevel int               `json:"feature_level"` // the highest that it supports
+	// Directory is the id of the data directory with which it was registered; "" if it was made before there were any.
+	Directory string `json:"directory,omitempty"`
+	// Incarnation tells brokers of one id apart that came after each other, each with an empty directory: later ones have
+	// higher numbers. It is 0 for those that the cluster began with. The fold gives it out.
+	Incarnation uint64 `json:"incarnation,omitempty"`
 }
+
+// Owns reports whether a data directory may be the broker's.
+func (b *Broker) Owns(directory string) bool { return b.Directory == "" || b.Directory == directory }
 
 // Topic is a topic. It is immutable: a change puts a changed copy in its place.
 type Topic struct {
@@ -35,10 +43,11 @@ type Snapshot struct {
 	clusterID   string
 	level       int
 	next        int64
-	partitions  int                        // of all topics
-	topics      []*Topic                   // ordered by name; replaced, never changed
-	brokers     []*Broker                  // ordered by id; replaced, never changed
-	draining    map[protocol.BrokerID]bool // replaced, never changed
+	partitions  int                          // of all topics
+	topics      []*Topic                     // ordered by name; replaced, never changed
+	brokers     []*Broker                    // ordered by id; replaced, never changed
+	draining    map[protocol.BrokerID]bool   // replaced, never changed
+	removed     map[protocol.BrokerID]uint64 // 1 + the incarnation that was removed last; replaced, never changed
 	unsupported *protocol.Error
 }
 

@@ -69,6 +69,10 @@ func (s *State) dispatch(r *Result, key string, body json.RawMessage) {
 		run(r, key, body, s.clusterInit)
 	case KeyRegisterBroker:
 		run(r, key, body, s.registerBroker)
+	case KeyJoinBroker:
+		run(r, key, body, s.joinBroker)
+	case KeyRemoveBroker:
+		run(r, key, body, s.removeBroker)
 	case KeyCreateTopic:
 		run(r, key, body, s.createTopic)
 	case KeyDeleteTopic:
@@ -120,31 +124,6 @@ func (s *State) clusterInit(r *Result, c ClusterInit) *protocol.Error {
 		return s.now.unsupported
 	}
 	s.now.clusterID, s.now.level = c.ClusterID, c.FeatureLevel
-	return nil
-}
-
-func (s *State) registerBroker(r *Result, c RegisterBroker) *protocol.Error {
-	b := c.Broker
-	if err := checkBroker(b); err != nil {
-		return err
-	}
-	i, found := findBroker(s.now.brokers, b.ID)
-	switch {
-	case found && *s.now.brokers[i] == b:
-		r.Repeated = true
-		return nil
-	case b.FeatureLevel < s.now.level:
-		return protocol.Errorf(protocol.InvalidRequest, "broker %d supports feature level %d, the cluster is at %d; install a newer version", b.ID, b.FeatureLevel, s.now.level)
-	case !found && len(s.now.brokers) >= MaxBrokers:
-		return protocol.Errorf(protocol.InvalidRequest, "broker %d: the cluster has %d brokers, which is the limit", b.ID, MaxBrokers)
-	}
-	brokers := slices.Clone(s.now.brokers)
-	if found {
-		brokers[i] = &b
-	} else {
-		brokers = slices.Insert(brokers, i, &b)
-	}
-	s.now.brokers = brokers
 	return nil
 }
 

@@ -31,10 +31,14 @@ const (
 	NotController                Code = 41
 	InvalidRequest               Code = 42
 	StorageError                 Code = 56
+	ReassignmentInProgress       Code = 60
 	FencedLeaderEpoch            Code = 74
 	UnsupportedCompressionType   Code = 76
+	NoReassignmentInProgress     Code = 85
 	InvalidRecord                Code = 87
 	ThrottlingQuotaExceeded      Code = 89
+	DuplicateBrokerRegistration  Code = 101
+	BrokerIDNotRegistered        Code = 102
 )
 
 // CodeInfo is a row of the error table.
@@ -69,10 +73,14 @@ var codes = []CodeInfo{
 	{NotController, "NOT_CONTROLLER", NotWritten, true, "No controller is known, or the broker asked is not the controller any more."},
 	{InvalidRequest, "INVALID_REQUEST", NotWritten, false, "The request is malformed."},
 	{StorageError, "KAFKA_STORAGE_ERROR", NotWritten, true, "The disk of the broker failed, or the partition is parked because of damage."},
+	{ReassignmentInProgress, "REASSIGNMENT_IN_PROGRESS", NotWritten, false, "The partition's replicas are moving already; wait, or cancel that first."},
 	{FencedLeaderEpoch, "FENCED_LEADER_EPOCH", NotWritten, true, "The term that the request expects is not the leader's; ask for metadata again."},
 	{UnsupportedCompressionType, "UNSUPPORTED_COMPRESSION_TYPE", NotWritten, false, "The codec of the batch is not known."},
+	{NoReassignmentInProgress, "NO_REASSIGNMENT_IN_PROGRESS", NotWritten, false, "The partition's replicas are not moving, so there is nothing to cancel."},
 	{InvalidRecord, "INVALID_RECORD", NotWritten, false, "A record in the batch is malformed, or breaks a rule of the topic."},
 	{ThrottlingQuotaExceeded, "THROTTLING_QUOTA_EXCEEDED", NotWritten, true, "Too many bytes are in flight; slow down and try again."},
+	{DuplicateBrokerRegistration, "DUPLICATE_BROKER_REGISTRATION", NotWritten, false, "A broker of this id is registered with another data directory."},
+	{BrokerIDNotRegistered, "BROKER_ID_NOT_REGISTERED", NotWritten, false, "The cluster has no broker of this id, or has removed it."},
 }
 
 // Codes returns the whole error table, ordered by code. The caller owns the slice.
