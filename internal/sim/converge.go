@@ -41,7 +41,7 @@ func (w *world) heal() error {
 	w.healed = true
 	w.healNetwork()
 	w.s.diskMax, w.s.latencyMax = min(w.s.diskMax, 2000), min(w.s.latencyMax, 2000)
-	w.s.clientEvery = max(w.s.clientEvery, 20*millisecond)
+	w.s.clientEvery = 30 * millisecond
 	w.q.hurry(evDisk, w.now+second)
 	w.q.hurry(evMembers, w.now)
 	for _, n := range w.nodes {

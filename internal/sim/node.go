@@ -29,6 +29,7 @@ type node struct {
 	pausedUntil micros
 	slowUntil   micros // its disk takes slowFactor times as long
 	slowFactor  micros
+	vouch       vouch
 
 	// rotten: the disk was damaged since the last start. gone: it must not start
 	// again. replaced: another has taken its place.
@@ -115,14 +116,14 @@ func (w *world) start(n *node) error {
 		Hard: hard, Seed: w.seed*31 + uint64(n.life)*7 + uint64(n.id),
 		ElectionTicks: electionTicks, HeartbeatTicks: heartbeatTicks, Lease: uint64(w.s.lease), Priority: w.s.prio[w.indexOf(n)],
 		MaxMessageBytes: w.s.maxMessage, MaxInflightBytes: w.s.maxInflight, MaxInflightMessages: w.s.maxMessages,
-		MaxUncommittedBytes: w.s.maxUncommitted,
+		MaxUncommittedBytes: w.s.maxUncommitted, Quiesce: w.s.quiesce,
 	})
 	n.disk.clear()
 	n.disk.cutAt = 0
 	if err != nil {
 		return w.notOpened(n, err)
 	}
-	n.rep = rep
+	n.rep, n.vouch = rep, vouch{}
 	n.commit, n.hw = rep.Commit(), rep.HighWatermark()
 	before, durable := n.mirror, n.durable
 	n.mirror, n.origin, n.durable, n.flush = nil, 0, rep.Log().Durable(), nil

@@ -17,6 +17,7 @@ type Report struct {
 	Truncations, ColdReads       int
 	CommittedEntries             int
 	Configs, Joint, Trims, Jumps int
+	Quiet                        int // times that a leader fell quiet
 	Replaced                     int // replicas with new ids in the place of lost ones
 	Refused                      int // replicas that didn't open, since their log was damaged
 	// SlowestHeal is the longest simulated time that a history took to converge.
@@ -69,6 +70,7 @@ func (r *Report) counts() []count {
 		{"joint ones", func(r *Report) *int { return &r.Joint }},
 		{"trims", func(r *Report) *int { return &r.Trims }},
 		{"jumps", func(r *Report) *int { return &r.Jumps }},
+		{"falls quiet", func(r *Report) *int { return &r.Quiet }},
 		{"replicas replaced", func(r *Report) *int { return &r.Replaced }},
 		{"damaged logs refused", func(r *Report) *int { return &r.Refused }},
 	}

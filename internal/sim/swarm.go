@@ -23,12 +23,13 @@ const (
 // and how strong they are. Histories with few strong faults find what a mix of
 // all weak ones never does (Groce et al., "Swarm Testing", ISSTA 2012).
 type swarm struct {
-	nodes  int // in all, when it begins
-	voters int // of them, the group when it begins; the others may be added
-	tick   micros
-	skew   [nodesMax]float64 // of the tick length: above 1 the clock is slow
-	lease  micros            // by the clock of each; 0: none
-	prio   [nodesMax]int
+	nodes   int // in all, when it begins
+	voters  int // of them, the group when it begins; the others may be added
+	tick    micros
+	skew    [nodesMax]float64 // of the tick length: above 1 the clock is slow
+	lease   micros            // by the clock of each; 0: none
+	prio    [nodesMax]int
+	quiesce bool // idle groups may fall quiet
 
 	network
 	disks
@@ -111,6 +112,9 @@ func drawSwarm(r *rand.Rand) swarm {
 		maxInflight:    []int{4 << 10, 256 << 10}[r.IntN(2)],
 		maxMessages:    []int{1, 4, 16}[r.IntN(3)],
 		maxUncommitted: []int{8 << 10, 1 << 20, 1 << 20}[r.IntN(3)],
+	}
+	if s.quiesce = r.IntN(5) == 0; s.quiesce {
+		s.clientEvery, s.readEvery = micros(pick(100_000, 500_000)), micros(pick(200_000, 1_000_000))
 	}
 	s.voters = s.nodes
 	s.drawMischief(r)

@@ -125,7 +125,7 @@ func (w *world) handleOwn(n *node, e *event) error {
 	switch e.kind {
 	case evTick:
 		w.scheduleTick(n)
-		return w.step(n, func(out *replica.Output) { n.rep.Tick(out) })
+		return w.step(n, func(out *replica.Output) { w.passTick(n, out) })
 	case evReach:
 		return w.step(n, func(out *replica.Output) { n.rep.Sent(e.msg.To, e.ok, out) })
 	default:
