@@ -118,6 +118,12 @@ func TestCheckSeesBrokenFields(t *testing.T) {
 		"verified before commit":           {sample, func(c *Core) { c.follow.verified = 1 }},
 		"acknowledged, not durable":        {sample, func(c *Core) { c.follow.acked, c.view.durable = 4, 3 }},
 
+		"commit before the start": {sample, func(c *Core) {
+			c.view.prev, c.view.terms = EntryID{Term: 1, Index: 2}, c.view.terms[1:]
+			c.commit, c.view.terms[0].First = 1, 3
+		}},
+		"terms that fall behind the start": {sample, func(c *Core) { c.view.prev.Term = 9 }},
+
 		"leader that follows":             {sampleLeader, func(c *Core) { c.leader = 2 }},
 		"leader that voted for another":   {sampleLeader, func(c *Core) { c.hard.Vote, c.hardDurable.Vote = 2, 2 }},
 		"leader whose vote isn't on disk": {sampleLeader, func(c *Core) { c.hardDurable = HardState{} }},
@@ -126,6 +132,11 @@ func TestCheckSeesBrokenFields(t *testing.T) {
 		"two configurations under way": {sampleLeader, func(c *Core) {
 			c.configs = append(c.configs, ConfigEntry{Index: 6, Config: c.configs[0].Config})
 			c.configs[0].Index = 5
+			c.commit, c.lead.noop = 4, 3
+		}},
+		"three configurations": {sampleLeader, func(c *Core) {
+			one := c.configs[0].Config
+			c.configs = []ConfigEntry{{Index: 3, Config: one}, {Index: 5, Config: one}, {Index: 6, Config: one}}
 			c.commit, c.lead.noop = 4, 3
 		}},
 		"quota that doesn't add up":       {sampleLeader, func(c *Core) { c.lead.quotaInBytes++ }},
@@ -171,6 +182,20 @@ func TestHarmIsPrevented(t *testing.T) {
 			c.stage(Entries{Lo: 5, Hi: 6, Term: 2, Kind: KindData})
 			c.stage(Entries{Lo: 6, Hi: 7, Term: 2, Kind: KindData})
 		}},
+		"a leader that voted for another": {sample, func(c *Core) { c.role = RoleCandidate; c.becomeLeader() }},
+		"a proposal onto a no-op": {sampleLeader, func(c *Core) {
+			c.staged = Entries{Lo: 7, Hi: 8, Term: 3, Kind: KindNoOp}
+			c.stage(Entries{Lo: 8, Hi: 9, Term: 3, Kind: KindData})
+		}},
+		"a proposal with a gap": {sampleLeader, func(c *Core) {
+			c.staged = Entries{Lo: 7, Hi: 8, Term: 3, Kind: KindData}
+			c.stage(Entries{Lo: 9, Hi: 10, Term: 3, Kind: KindData})
+		}},
+		"a proposal of another term": {sampleLeader, func(c *Core) {
+			c.staged = Entries{Lo: 7, Hi: 8, Term: 2, Kind: KindData}
+			c.stage(Entries{Lo: 8, Hi: 9, Term: 3, Kind: KindData})
+		}},
+		"a log that says that too much fits":     {sampleLeader, func(c *Core) { c.sizes = allFits{}; c.fit(3, 10) }},
 		"a trim behind the end":                  {sample, func(c *Core) { c.view.trim(9) }},
 		"a write that was never handed out":      {sample, func(c *Core) { c.Persisted(99) }},
 		"an append of what isn't there":          {sampleLeader, func(c *Core) { p := &c.peers[0]; p.next = 9; c.sendAppend(p, 10) }},
@@ -191,3 +216,9 @@ type nothingFits struct{}
 
 // Fit implements Log.
 func (nothingFits) Fit(lo, _ Index, _ int) (Index, int) { return lo, 0 }
+
+// allFits is another.
+type allFits struct{}
+
+// Fit implements Log.
+func (allFits) Fit(_, hi Index, _ int) (Index, int) { return hi + 1, 0 }
