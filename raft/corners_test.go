@@ -49,6 +49,8 @@ func TestNumbersAreBounded(t *testing.T) {
 		"hint term":  {Type: raft.MsgAppendReply, Reject: true, HintIndex: 1, HintTerm: 1<<62 + 1},
 		"log term":   {Type: raft.MsgVote, Index: 1, LogTerm: 4},
 		"entry term": {Type: raft.MsgAppend, Lo: 1, Hi: 2, EntryTerm: 4},
+		// Heartbeats are refused by an AppendReply.
+		"match of a refusal": {Type: raft.MsgHeartbeatReply, Reject: true, Index: 9},
 	} {
 		core := follower3(t)
 		m.From, m.To, m.Term = 2, 1, 3

@@ -1,6 +1,7 @@
 package raft_test
 
 import (
+	"flag"
 	"fmt"
 	"maps"
 	"slices"
@@ -25,9 +26,11 @@ func FuzzCore(f *testing.F) {
 	})
 }
 
+var scriptsFlag = flag.Uint64("scripts", 3000, "how many scripts TestCoreSurvivesAnything plays")
+
 // TestCoreSurvivesAnything is FuzzCore with seeds, in every test run.
 func TestCoreSurvivesAnything(t *testing.T) {
-	for seed := range uint64(3000) {
+	for seed := range *scriptsFlag {
 		if playCore(randomScript(seed+1<<20), nil) == nil {
 			continue
 		}
@@ -379,6 +382,10 @@ func (d *lonely) play() {
 	case 13:
 		c.Wake(b.pick(5))
 	case 14:
+		if i := raft.Index(b.pick(9)); b.pick(2) == 0 {
+			t, _ := d.now.term(i)
+			c.LearnCommitted(raft.EntryID{Term: t, Index: i})
+		}
 		c.PeerDown(raft.ReplicaID(b.pick(5)), b.pick(2) == 0)
 	case 15:
 		at := c.Status().ConfigIndex
@@ -401,9 +408,7 @@ func (d *lonely) play() {
 		}
 	default:
 		m, _ := forged(b)
-		if m.Type == raft.MsgHeartbeatReply {
-			m.Reject = false // heartbeats are refused by an AppendReply
-		}
+		m.Quiet = b.pick(4) == 0
 		if m.To == 1 && b.pick(4) > 0 {
 			m.Term = max(1, c.Status().Term+raft.Term(b.pick(2))) // else most are stale
 		}
@@ -434,7 +439,6 @@ func (d *lonely) honest() {
 		m.Type, m.Quiet = raft.MsgHeartbeatReply, q.Quiet
 		m.HintIndex = raft.Index(d.b.pick(int(d.now.last()) + 1))
 		m.Index = m.HintIndex - min(m.HintIndex, raft.Index(d.b.pick(3)))
-		m.Quiet = m.Quiet && m.Index == d.now.last()
 	default:
 		m.Type = raft.MsgAppendReply
 		m.HintIndex = max(q.Index, q.Hi-min(q.Hi, 1))

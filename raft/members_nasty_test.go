@@ -75,8 +75,9 @@ func TestS13_LeaderDiesInTheJointState(t *testing.T) {
 	}
 }
 
-// S13: the joint state is committed while a transfer runs. It is left all the same.
-func TestS13_JointStateIsLeftDuringATransfer(t *testing.T) {
+// S13: the joint state is committed while a transfer runs. The entry that leaves it
+// waits for the transfer: the target, which hasn't got it, would lose its election.
+func TestS13_JointStateIsLeftAfterATransfer(t *testing.T) {
 	c := newCluster(t, 5, founders(3))
 	elect(t, c, 1)
 	teach(t, c, 1, 4, 5)
@@ -84,11 +85,29 @@ func TestS13_JointStateIsLeftDuringATransfer(t *testing.T) {
 	if err := c.Transfer(1, 4); err != nil {
 		t.Fatal(err)
 	}
+	elections, _ := c.Stats()
 	c.Stabilize()
-	lead := c.WaitLeader(10 * electionTicks)
-	want(t, "configuration", configOf(c, lead), "voters(1,4,5)")
-	want(t, "it is committed", status(c, lead).Commit >= status(c, lead).ConfigIndex, true)
-	propose(t, c, lead, "a")
+	want(t, "leader", c.Leader(), 4)
+	again, _ := c.Stats()
+	want(t, "elections", again, elections+1)
+	want(t, "configuration", configOf(c, 4), "voters(1,4,5)")
+	want(t, "it is committed", status(c, 4).Commit >= status(c, 4).ConfigIndex, true)
+
+	// When the target doesn't take over, the old leader leaves the joint state.
+	c = newCluster(t, 5, founders(3))
+	elect(t, c, 1)
+	teach(t, c, 1, 4, 5)
+	configure(t, c, 1, ids(1, 4, 5), nil)
+	c.Cut = typed(raft.MsgTimeoutNow, 0)
+	if err := c.Transfer(1, 4); err != nil {
+		t.Fatal(err)
+	}
+	c.Stabilize()
+	want(t, "joint while the transfer runs", status(c, 1).Config.Joint(), true)
+	for range electionTicks {
+		c.TickAll()
+	}
+	want(t, "configuration", configOf(c, 1), "voters(1,4,5)")
 }
 
 // S14 (etcd-io/raft#80): while a change is not done, another is refused with a type,
