@@ -51,6 +51,11 @@ func (t *Transport) welcome(raw net.Conn) {
 	}
 	br := bufio.NewReaderSize(in, readBuffer)
 	h, err := t.greeted(nc, br)
+	if err == nil && h.class == classAsk {
+		t.answer(nc, br, &h)
+		<-t.slots
+		return
+	}
 	<-t.slots
 	if err != nil {
 		t.stats.refused.Add(1)
@@ -79,14 +84,14 @@ func (t *Transport) greeted(nc net.Conn, br *bufio.Reader) (hello, error) {
 	defer stop()
 	h, err := readHello(br)
 	if err == nil {
-		if reason := t.judge(&h); reason != "" {
-			err = &GreetingError{Reason: reason}
+		if refusal := t.judge(&h); refusal != nil {
+			err = refusal
 		}
 	}
 	var refusal *GreetingError
 	if errors.As(err, &refusal) {
 		// Whoever it is learns why; that it may be gone already changes nothing.
-		_ = writeVerdict(nc, refusal.Reason)
+		_ = writeAnswer(nc, refusal.Reason, refusal.Fenced)
 		return h, err
 	}
 	if err == nil {

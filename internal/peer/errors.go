@@ -43,7 +43,12 @@ func (e *UnknownOutcomeError) Error() string {
 func (e *UnknownOutcomeError) Unwrap() error { return e.Cause }
 
 // GreetingError says why a connection was refused.
-type GreetingError struct{ Reason string }
+type GreetingError struct {
+	Reason string
+	// Fenced says that this is not about the connection: the broker that called must
+	// not go on as the one it says it is.
+	Fenced bool
+}
 
 // Error gives the reason, which names the remedy.
 func (e *GreetingError) Error() string { return "peer connection refused: " + e.Reason }

@@ -25,6 +25,18 @@ func ReadHello(r io.Reader) (class uint8, from, to uint16, cluster string, err e
 	return uint8(h.class), uint16(h.from), uint16(h.to), h.cluster, err
 }
 
+// Reread returns a greeting as it was understood.
+func Reread(r io.Reader) ([]byte, error) {
+	h, err := readHello(r)
+	return h.encode(), err
+}
+
+// HelloAs is Hello of a broker that says more of itself.
+func HelloAs(from, to uint16, who Introduction) []byte {
+	h := hello{class: classControl, from: protocol.BrokerID(from), to: protocol.BrokerID(to), who: who}
+	return h.encode()
+}
+
 // Frame types, for tests that play a peer.
 const (
 	FrameRaft    = uint8(frameRaft)

@@ -13,9 +13,12 @@ import (
 
 const (
 	greetingMagic   = "LOGQPEER"
-	greetingVersion = 2
+	greetingVersion = 3
 	maxClusterID    = 255
+	maxDirectory    = 255
 	maxReason       = 1024
+	// fencedBit in the length of a verdict's reason says that the caller must not go on.
+	fencedBit = 1 << 15
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -26,30 +29,56 @@ type class uint8
 const (
 	classControl class = 1
 	classBulk    class = 2
+	// classAsk is a connection for one question, see Ask.
+	classAsk class = 3
 )
 
 func (c class) String() string {
-	if c == classControl {
+	switch c {
+	case classControl:
 		return "control"
+	case classBulk:
+		return "bulk"
+	default:
+		return "ask"
 	}
-	return "bulk"
+}
+
+// Introduction is what a broker says of itself beside its number: which data
+// directory it runs on, and which state of that.
+type Introduction struct {
+	// Directory is a random id, made with the directory. "": not known.
+	Directory string
+	// Incarnation is what the cluster has given the directory: later ones of the same
+	// broker have higher numbers. 0 for those that the cluster began with.
+	Incarnation uint64
+	// Generation rises with each start, and now and then while the broker runs, so that
+	// an old copy of a directory is told by a lower one.
+	Generation uint64
 }
 
 // hello opens a connection: who calls, whom it wants, in which cluster.
 type hello struct {
 	class   class
 	from    protocol.BrokerID
-	to      protocol.BrokerID
-	cluster string // "" until known
+	to      protocol.BrokerID // 0 with classAsk: whoever is there
+	cluster string            // "" until known
+	who     Introduction
 }
 
-// encode: magic 8 | version 1 | class 1 | from 2 | to 2 | n 1 | cluster n | CRC 4.
+// encode: magic 8 | version 1 | class 1 | from 2 | to 2 | n 1 | cluster n |
+// incarnation 8 | generation 8 | m 1 | directory m | CRC 4.
 func (h *hello) encode() []byte {
 	b := append([]byte(greetingMagic), greetingVersion, byte(h.class))
 	b = binary.LittleEndian.AppendUint16(b, uint16(h.from))
 	b = binary.LittleEndian.AppendUint16(b, uint16(h.to))
 	b = append(b, byte(len(h.cluster)))
 	b = append(b, h.cluster...)
+	b = binary.LittleEndian.AppendUint64(b, h.who.Incarnation)
+	b = binary.LittleEndian.AppendUint64(b, h.who.Generation)
+	directory := h.who.Directory[:min(len(h.who.Directory), maxDirectory)]
+	b = append(b, byte(len(directory)))
+	b = append(b, directory...)
 	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 }
 
@@ -98,12 +127,17 @@ func readHello(r io.Reader) (h hello, err error) {
 	if fixed[8] != greetingVersion {
 		return h, &GreetingError{Reason: fmt.Sprintf("peer protocol version %d, this broker speaks %d; run the same release on both", fixed[8], greetingVersion)}
 	}
-	rest := make([]byte, int(fixed[14])+4)
+	n := int(fixed[14])
+	rest := make([]byte, n+2*8+1, n+2*8+1+maxDirectory+4)
 	if _, err := io.ReadFull(r, rest); err != nil {
 		return h, fmt.Errorf("read greeting: %w", err)
 	}
-	n := len(rest) - 4
-	if crc32.Update(crc32.Checksum(fixed[:], castagnoli), castagnoli, rest[:n]) != binary.LittleEndian.Uint32(rest[n:]) {
+	end := len(rest) + int(rest[len(rest)-1])
+	rest = rest[:end+4]
+	if _, err := io.ReadFull(r, rest[n+2*8+1:]); err != nil {
+		return h, fmt.Errorf("read greeting: %w", err)
+	}
+	if crc32.Update(crc32.Checksum(fixed[:], castagnoli), castagnoli, rest[:end]) != binary.LittleEndian.Uint32(rest[end:]) {
 		return h, &GreetingError{Reason: "the greeting is damaged (CRC mismatch)"}
 	}
 	return hello{
@@ -111,15 +145,26 @@ func readHello(r io.Reader) (h hello, err error) {
 		from:    protocol.BrokerID(binary.LittleEndian.Uint16(fixed[10:])),
 		to:      protocol.BrokerID(binary.LittleEndian.Uint16(fixed[12:])),
 		cluster: string(rest[:n]),
+		who: Introduction{
+			Incarnation: binary.LittleEndian.Uint64(rest[n:]), Generation: binary.LittleEndian.Uint64(rest[n+8:]),
+			Directory: string(rest[n+2*8+1 : end]),
+		},
 	}, nil
 }
 
 // writeVerdict answers a hello; an empty reason accepts.
-// magic 8 | version 1 | n 2 | reason n | CRC 4.
-func writeVerdict(w io.Writer, reason string) error {
+func writeVerdict(w io.Writer, reason string) error { return writeAnswer(w, reason, false) }
+
+// writeAnswer writes a verdict, fenced if the caller must not go on:
+// magic 8 | version 1 | n 2, with fencedBit | reason n | CRC 4.
+func writeAnswer(w io.Writer, reason string, fenced bool) error {
 	reason = reason[:min(len(reason), maxReason)]
+	n := uint16(len(reason))
+	if fenced {
+		n |= fencedBit
+	}
 	b := append([]byte(greetingMagic), greetingVersion)
-	b = binary.LittleEndian.AppendUint16(b, uint16(len(reason)))
+	b = binary.LittleEndian.AppendUint16(b, n)
 	b = append(b, reason...)
 	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 	_, err := w.Write(b)
@@ -131,7 +176,8 @@ func readVerdict(r io.Reader) error {
 	if err := readMagic(r, fixed[:]); err != nil {
 		return err
 	}
-	n := int(binary.LittleEndian.Uint16(fixed[9:]))
+	length := binary.LittleEndian.Uint16(fixed[9:])
+	n := int(length &^ fencedBit)
 	if fixed[8] != greetingVersion || n > maxReason {
 		return &GreetingError{Reason: fmt.Sprintf("peer protocol version %d, this broker speaks %d; run the same release on both", fixed[8], greetingVersion)}
 	}
@@ -143,18 +189,36 @@ func readVerdict(r io.Reader) error {
 		return &GreetingError{Reason: "the answer to the greeting is damaged (CRC mismatch)"}
 	}
 	if n > 0 {
-		return &GreetingError{Reason: string(rest[:n])}
+		return &GreetingError{Reason: string(rest[:n]), Fenced: length&fencedBit != 0}
 	}
 	return nil
 }
 
-// judge says why a hello is refused, "" if it isn't.
-func (t *Transport) judge(h *hello) string {
+// judge says why a hello is refused, nil if it isn't.
+func (t *Transport) judge(h *hello) *GreetingError {
+	if h.class == classAsk && h.to == 0 && h.from != t.o.Self && t.o.Answer != nil {
+		return nil // what is asked is judged by who answers
+	}
+	if t.o.Judge != nil && h.from != t.o.Self && h.to == t.o.Self && t.strange(h.from, h.cluster) == "" {
+		if reason := t.o.Judge(h.from, h.who); reason != "" {
+			return &GreetingError{Reason: reason, Fenced: true}
+		}
+	}
+	if reason := t.mismatch(h); reason != "" {
+		return &GreetingError{Reason: reason}
+	}
+	return nil
+}
+
+// mismatch says which of a hello's parts doesn't fit, "" if all do.
+func (t *Transport) mismatch(h *hello) string {
 	switch {
-	case h.to != t.o.Self:
+	case h.to != t.o.Self && h.class != classAsk:
 		return fmt.Sprintf("this is broker %d, not %d; check the addresses in --peers", t.o.Self, h.to)
 	case h.from == t.o.Self:
 		return fmt.Sprintf("two brokers call themselves %d; give each its own --id", h.from)
+	case h.class == classAsk:
+		return fmt.Sprintf("broker %d takes no questions of brokers that aren't its peers", t.o.Self)
 	case t.linksOf(h.from) == nil:
 		return fmt.Sprintf("broker %d is not in the --peers of broker %d, and was not added to the cluster, or is removed", h.from, t.o.Self)
 	case h.class != classControl && h.class != classBulk:

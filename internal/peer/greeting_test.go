@@ -53,7 +53,7 @@ func TestGreetingIsRefused(t *testing.T) {
 		"not configured":           {peer.Hello(1, 9, 1, ""), "broker 9 is not in the --peers of broker 1"},
 		"another cluster":          {peer.Hello(1, 2, 1, "blue"), "broker 1 belongs to cluster red, broker 2 to cluster blue"},
 		"unknown class":            {peer.Hello(7, 2, 1, ""), "connection class 7 is unknown"},
-		"newer version":            {change(peer.Hello(1, 2, 1, ""), 8, 3), "version 3, this broker speaks 2; run the same release"},
+		"newer version":            {change(peer.Hello(1, 2, 1, ""), 8, 4), "version 4, this broker speaks 3; run the same release"},
 		"damaged":                  {change(peer.Hello(1, 2, 1, "red"), 16, 'x'), "damaged"},
 		"http":                     {[]byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), "HTTP is on the other side"},
 		"tls":                      {[]byte("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"), "TLS is on the other side; either both"},
@@ -121,7 +121,7 @@ func TestGreetingAnswers(t *testing.T) {
 		"http":          {[]byte("HTTP/1.1 400 Bad Request\r\n\r\n"), "HTTP is on the other side"},
 		"tls":           {[]byte("\x15\x03\x01\x00\x02\x02\x16\x00\x00\x00"), "TLS is on the other side"},
 		"nats":          {[]byte("INFO {\"server_id\":\"x\"}\r\n"), "NATS is on the other side; clients belong on the port of --listen"},
-		"newer version": {change(verdict(""), 8, 9), "version 9, this broker speaks 2"},
+		"newer version": {change(verdict(""), 8, 9), "version 9, this broker speaks 3"},
 		"damaged":       {change(verdict("why"), 12, 'x'), "damaged"},
 		"long refusal":  {verdict(strings.Repeat("x", 5000)), "xxxx"},
 		"nothing":       {nil, "hung up, or was silent"},
@@ -339,11 +339,11 @@ func after(t *testing.T, d time.Duration) {
 
 func FuzzReadHello(f *testing.F) {
 	f.Add(peer.Hello(1, 2, 3, "cluster"))
+	f.Add(peer.HelloAs(2, 3, peer.Introduction{Directory: "d", Incarnation: 7, Generation: 1 << 60}))
 	f.Add([]byte("LOGQPEER\x01\x01\x01\x00\x02\x00\xff"))
 	f.Fuzz(func(t *testing.T, src []byte) {
-		class, from, to, id, err := peer.ReadHello(bytes.NewReader(src))
-		if err == nil && !bytes.HasPrefix(src, peer.Hello(class, from, to, id)) {
-			t.Fatalf("%q is read as class %d, %d to %d, cluster %q", src, class, from, to, id)
+		if again, err := peer.Reread(bytes.NewReader(src)); err == nil && !bytes.HasPrefix(src, again) {
+			t.Fatalf("%q is read as %q", src, again)
 		}
 		if err := peer.ReadVerdict(bytes.NewReader(src)); err == nil && !bytes.HasPrefix(src, verdict("")) {
 			t.Fatalf("%q is taken for a yes", src)

@@ -22,6 +22,9 @@ const (
 	MaxBatch = 512
 	// MaxPulse is how many bytes SendPulse takes.
 	MaxPulse = 64 << 10
+	// MaxQuestion and MaxAnswer are how many bytes Ask takes and brings.
+	MaxQuestion = 64 << 10
+	MaxAnswer   = 1 << 20
 )
 
 const (

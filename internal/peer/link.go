@@ -123,10 +123,17 @@ func (l *link) greet(ctx context.Context, nc net.Conn, br *bufio.Reader) error {
 	stop := context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	h := hello{class: l.class, from: l.t.o.Self, to: l.peer, cluster: l.t.clusterID()}
+	if l.t.o.Introduce != nil {
+		h.who = l.t.o.Introduce()
+	}
 	if _, err := nc.Write(h.encode()); err != nil {
 		return fmt.Errorf("greet: %w", err)
 	}
 	if err := readVerdict(br); err != nil {
+		var refused *GreetingError
+		if errors.As(err, &refused) && refused.Fenced && l.t.o.OnFenced != nil {
+			l.t.o.OnFenced(l.peer, refused.Reason)
+		}
 		return err
 	}
 	if !stop() {

@@ -55,6 +55,17 @@ type Options struct {
 	// ClusterID returns the cluster's id, "" until it is known. Two different ids
 	// never talk to each other.
 	ClusterID func() string
+	// Introduce returns what this broker says of its data directory; nil: nothing.
+	Introduce func() Introduction
+	// Judge says why a broker of this cluster must not go on with the data directory
+	// that it has, "" if it may; nil: all may. It runs on readers of connections, before
+	// anything that the broker sends is looked at, and must not block for long.
+	Judge func(from protocol.BrokerID, who Introduction) string
+	// OnFenced is told that another broker has judged this one so. It must not block.
+	OnFenced func(by protocol.BrokerID, reason string)
+	// Answer answers a question that came by Ask, from a broker that may be no peer.
+	// ctx ends with the time that the asker has. nil: questions are refused.
+	Answer func(ctx context.Context, from protocol.BrokerID, who Introduction, body []byte) []byte
 	// TLS, if set, is used in both roles: it needs Certificates, RootCAs, ClientCAs
 	// and ClientAuth for mutual authentication.
 	TLS *tls.Config
