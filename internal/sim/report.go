@@ -22,6 +22,11 @@ type Report struct {
 	Refused                      int // replicas that didn't open, since their log was damaged
 	// SlowestHeal is the longest simulated time that a history took to converge.
 	SlowestHeal micros
+	// SlowestAck is the longest simulated time after the faults until an append was
+	// acknowledged.
+	SlowestAck micros
+	// HealElections is how many elections a history needed at most after the faults.
+	HealElections int
 	Faults      [faultKinds]int
 	// Trace is a hash of everything that happened; of several reports, of all.
 	Trace uint64
@@ -33,6 +38,7 @@ func (r *Report) Add(o *Report) {
 		*c.n += *c.of(o)
 	}
 	r.SlowestHeal = max(r.SlowestHeal, o.SlowestHeal)
+	r.SlowestAck, r.HealElections = max(r.SlowestAck, o.SlowestAck), max(r.HealElections, o.HealElections)
 	for f := range r.Faults {
 		r.Faults[f] += o.Faults[f]
 	}
@@ -90,7 +96,8 @@ func (r *Report) String() string {
 		}
 		fmt.Fprintf(&b, "%s %d", c.name, *c.n)
 	}
-	fmt.Fprintf(&b, ", slowest heal %.1f s, trace %016x\nfaults:", float64(r.SlowestHeal)/float64(second), r.Trace)
+	fmt.Fprintf(&b, ", after the faults at most %.2f s to the first ack, %.1f s to convergence, %d elections, trace %016x\nfaults:",
+		float64(r.SlowestAck)/float64(second), float64(r.SlowestHeal)/float64(second), r.HealElections, r.Trace)
 	for f, n := range r.Faults {
 		if f > 0 {
 			b.WriteByte(',')

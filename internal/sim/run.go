@@ -25,9 +25,12 @@ type Options struct {
 const (
 	// DefaultSteps is the length of a history in events.
 	DefaultSteps = 5000
-	// healSteps and healTime bound the phase without faults.
+	// healSteps and healTime bound the phase without faults, ackTime its time until
+	// an append is acknowledged. An election timeout is about 0.1 s; the rest is the
+	// backlog, in histories with small messages.
 	healSteps = 200_000
-	healTime  = 30 * second
+	healTime  = 60 * second
+	ackTime   = 20 * second
 )
 
 // Failure is a broken invariant.
