@@ -110,6 +110,7 @@ var table = map[string]Package{
 		"record", "internal/vfs", "internal/protocol", "internal/invariants",
 	}, External: []string{"github.com/anishathalye/porcupine"}},
 	"internal/sim/mutants": {Layer: T},
+	"internal/sim/soak":    {Layer: T, Imports: []string{"internal/sim"}},
 	"internal/lint":        {Layer: T},
 	"tests/system":         {Layer: T, Imports: []string{"producer"}, External: []string{nats}},
 }

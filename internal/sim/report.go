@@ -27,7 +27,7 @@ type Report struct {
 	SlowestAck micros
 	// HealElections is how many elections a history needed at most after the faults.
 	HealElections int
-	Faults      [faultKinds]int
+	Faults        [faultKinds]int
 	// Trace is a hash of everything that happened; of several reports, of all.
 	Trace uint64
 }
