@@ -16,6 +16,17 @@ const (
 // newCluster starts a cluster whose checker must be content when the test ends.
 func newCluster(t *testing.T, nodes int, change ...func(o *rafttest.Options)) *rafttest.Cluster {
 	t.Helper()
+	c := newCondemned(nodes, change...)
+	t.Cleanup(func() {
+		if err := c.Err(); err != nil {
+			t.Errorf("the cluster is broken: %v", err)
+		}
+	})
+	return c
+}
+
+// newCondemned starts a cluster that is going to break.
+func newCondemned(nodes int, change ...func(o *rafttest.Options)) *rafttest.Cluster {
 	o := rafttest.Options{Nodes: nodes, Seed: 1, Raft: raft.Options{
 		ElectionTicks: electionTicks, HeartbeatTicks: heartbeatTicks, MaxMessageBytes: 1 << 10,
 		MaxInflightBytes: 1 << 12, MaxInflightMessages: 4, MaxUncommittedBytes: 1 << 16,
@@ -23,13 +34,7 @@ func newCluster(t *testing.T, nodes int, change ...func(o *rafttest.Options)) *r
 	for _, f := range change {
 		f(&o)
 	}
-	c := rafttest.New(o)
-	t.Cleanup(func() {
-		if err := c.Err(); err != nil {
-			t.Errorf("the cluster is broken: %v", err)
-		}
-	})
-	return c
+	return rafttest.New(o)
 }
 
 // withLogs fills the nodes' disks: logs[i] are the terms of node i+1's entries,
@@ -110,6 +115,7 @@ func sentTo(c *rafttest.Cluster, typ raft.MessageType, to raft.ReplicaID) (out [
 
 // hand delivers a made-up message.
 func hand(c *rafttest.Cluster, m raft.Message, entries ...rafttest.Entry) {
+	c.Forge()
 	c.Hand(rafttest.Envelope{Message: m, Entries: entries})
 }
 

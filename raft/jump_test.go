@@ -57,7 +57,7 @@ func TestPaper7_OnlyCommittedEntriesAreTrimmed(t *testing.T) {
 		}
 		want(t, "first", status(c, 1).First, 4)
 	}
-	c.Node(1).Core.Faulted(nil)
+	c.Node(1).Fault(nil)
 	if err := c.Node(1).Core.Trim(4); !errors.Is(err, raft.ErrFaulted) {
 		t.Errorf("after a fault: %v", err)
 	}

@@ -461,8 +461,8 @@ func TestS23_FaultedReplicaIsSilent(t *testing.T) {
 	propose(t, c, 1, "a")
 	c.Deliver(typed(raft.MsgAppend, 2))
 	c.Take(nil)
-	n.Core.Faulted(nil)
-	n.Core.Faulted(errors.New("again")) // the first counts
+	n.Fault(nil)
+	n.Fault(errors.New("again")) // the first counts
 	want(t, "fault", n.Core.Status().Faulted, raft.ErrFaulted)
 	n.Flush()
 	for _, m := range []raft.Message{

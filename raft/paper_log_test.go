@@ -252,7 +252,7 @@ func TestPaper541_VoterComparesLastEntries(t *testing.T) {
 		{nil, raft.EntryID{}, true},
 	} {
 		for _, committed := range []raft.Index{0, raft.Index(len(tc.own))} {
-			c := newCluster(t, 3, withLogs(3, tc.own))
+			c := newCluster(t, 3, madeUp, withLogs(3, tc.own))
 			c.Node(1).Crash(0)
 			c.Node(1).Mark(committed)
 			c.Node(1).Start()

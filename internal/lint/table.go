@@ -57,7 +57,8 @@ var table = map[string]Package{
 	"raft/quorum":   {Layer: L1},
 	"raft":          {Layer: L1, Imports: []string{"raft/quorum", "internal/invariants"}},
 	"raft/etcdtest": {Layer: T, Imports: []string{"raft", "raft/quorum"}, External: []string{"go.etcd.io/raft/v3", "google.golang.org/protobuf", "github.com/cockroachdb/datadriven"}},
-	"raft/rafttest": {Layer: T, Imports: []string{"raft", "raft/quorum"}, External: []string{"github.com/cockroachdb/datadriven"}},
+	"raft/spec":     {Layer: T, Imports: []string{"raft"}},
+	"raft/rafttest": {Layer: T, Imports: []string{"raft", "raft/quorum", "raft/spec"}, External: []string{"github.com/cockroachdb/datadriven"}},
 	"segments":      {Layer: L1, Imports: []string{"record", "internal/vfs", "internal/invariants"}},
 
 	"internal/replica": {Layer: L2, Imports: []string{"raft", "segments", "record", "internal/protocol", "internal/journal", "internal/vfs", "internal/invariants"}},
@@ -116,7 +117,7 @@ var table = map[string]Package{
 }
 
 // testSupport may be imported by the tests of any package that is not below it.
-var testSupport = []string{"internal/fakebroker", "internal/sim", "raft/rafttest", "internal/vfs", "internal/invariants"}
+var testSupport = []string{"internal/fakebroker", "internal/sim", "raft/rafttest", "raft/spec", "internal/vfs", "internal/invariants"}
 
 // pure are the directories at and below L2: no goroutine, clock, random source,
 // socket or direct file access. The value names files that are the exception,

@@ -22,9 +22,10 @@ const (
 	MaxBatch = 512
 	// MaxPulse is how many bytes SendPulse takes.
 	MaxPulse = 64 << 10
-	// MaxQuestion and MaxAnswer are how many bytes Ask takes and brings.
+	// MaxQuestion is how many bytes Ask takes.
 	MaxQuestion = 64 << 10
-	MaxAnswer   = 1 << 20
+	// MaxAnswer is how many bytes Ask brings.
+	MaxAnswer = 1 << 20
 )
 
 const (

@@ -206,8 +206,7 @@ func (k *Checker) vote(n *Node, term raft.Term, to raft.ReplicaID, hard raft.Har
 }
 
 // stepped: election safety and leader completeness.
-func (k *Checker) stepped(n *Node) {
-	s := n.Core.Status()
+func (k *Checker) stepped(n *Node, s *raft.Status) {
 	if s.Role != raft.RoleLeader || k.leaders[s.Term] == n.ID {
 		return
 	}

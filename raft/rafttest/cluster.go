@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/logq/logq/raft"
+	"github.com/logq/logq/raft/spec"
 )
 
 // Options shape a Cluster.
@@ -55,6 +56,7 @@ type Cluster struct {
 	links  map[link]bool // cut
 	voters []raft.ReplicaID
 	check  *Checker
+	spec   *spec.Group
 	err    error
 }
 
@@ -62,6 +64,7 @@ type Cluster struct {
 func New(o Options) *Cluster {
 	c := &Cluster{o: o, links: make(map[link]bool)}
 	c.check = newChecker(c)
+	c.spec = spec.New(spec.Options{Forged: o.Unchecked})
 	if o.Voters == 0 {
 		o.Voters = o.Nodes
 	}
@@ -70,7 +73,7 @@ func New(o Options) *Cluster {
 		if i < o.Voters {
 			c.voters = append(c.voters, id)
 		}
-		n := &Node{ID: id, AutoDisk: true, Seed: o.Seed*1000 + uint64(id), c: c}
+		n := &Node{ID: id, AutoDisk: true, Seed: o.Seed*1000 + uint64(id), c: c, spec: c.spec.Replica(id)}
 		c.Nodes = append(c.Nodes, n)
 		if o.Prepare != nil {
 			o.Prepare(n)
@@ -86,6 +89,7 @@ func New(o Options) *Cluster {
 // given terms, named so that equal (term, index) have equal data, and a term
 // that is at least the last one.
 func (n *Node) Fill(term raft.Term, terms ...raft.Term) {
+	n.spec.Lost()
 	n.disk.keep(0)
 	for i, t := range terms {
 		n.disk.marks = append(n.disk.marks, 0)
@@ -161,16 +165,18 @@ func (c *Cluster) Isolate(id raft.ReplicaID) {
 // Heal mends all links.
 func (c *Cluster) Heal() { clear(c.links) }
 
-// Tick advances a node's time by n ticks.
-func (c *Cluster) Tick(id raft.ReplicaID, n int) {
-	for range n {
-		c.Node(id).do(func() { c.Node(id).Core.Tick() })
+// Tick advances a node's time by some ticks.
+func (c *Cluster) Tick(id raft.ReplicaID, ticks int) {
+	n := c.Node(id)
+	for range ticks {
+		n.do(n.Core.Tick, n.other("Tick"))
 	}
 }
 
 // Campaign lets a node start an election.
 func (c *Cluster) Campaign(id raft.ReplicaID) {
-	c.Node(id).do(func() { c.Node(id).Core.Campaign() })
+	n := c.Node(id)
+	n.do(n.Core.Campaign, n.other("Campaign"))
 }
 
 // Propose appends entries at a node, which should lead.
@@ -192,6 +198,11 @@ func (c *Cluster) ProposeAt(id raft.ReplicaID, term raft.Term, data ...string) (
 		if err != nil {
 			n.next = nil
 		}
+	}, func(s *raft.Status) error {
+		if err != nil {
+			return n.spec.Other("Propose", s)
+		}
+		return n.spec.Proposed(first, len(data), s)
 	})
 	return first, err
 }
@@ -205,6 +216,11 @@ func (c *Cluster) Read(id raft.ReplicaID) (rid uint64, err error) {
 		if err == nil {
 			c.check.asked(n, rid)
 		}
+	}, func(s *raft.Status) error {
+		if err != nil {
+			return n.spec.Other("Read", s)
+		}
+		return n.spec.Asked(rid, s)
 	})
 	return rid, err
 }
@@ -213,7 +229,7 @@ func (c *Cluster) Read(id raft.ReplicaID) (rid uint64, err error) {
 func (c *Cluster) Transfer(id, to raft.ReplicaID) (err error) {
 	n := c.Node(id)
 	err = errors.New("rafttest: the node is down")
-	n.do(func() { err = n.Core.Transfer(to) })
+	n.do(func() { err = n.Core.Transfer(to) }, n.other("Transfer"))
 	return err
 }
 
@@ -221,14 +237,19 @@ func (c *Cluster) Transfer(id, to raft.ReplicaID) (err error) {
 func (c *Cluster) ProposeConfig(id raft.ReplicaID, voters, learners []raft.ReplicaID) (i raft.Index, err error) {
 	n := c.Node(id)
 	err = errors.New("rafttest: the node is down")
-	n.do(func() { i, err = n.Core.ProposeConfig(n.Core.Status().ConfigIndex, voters, learners) })
+	n.do(func() { i, err = n.Core.ProposeConfig(n.Core.Status().ConfigIndex, voters, learners) }, func(s *raft.Status) error {
+		if err != nil {
+			return n.spec.Other("ProposeConfig", s)
+		}
+		return n.spec.Configured(i, voters, learners, s)
+	})
 	return i, err
 }
 
 // Sent tells node id what became of a message to to.
 func (c *Cluster) Sent(id, to raft.ReplicaID, ok bool) {
 	n := c.Node(id)
-	n.do(func() { n.Core.Sent(to, ok) })
+	n.do(func() { n.Core.Sent(to, ok) }, n.other("Sent"))
 }
 
 // Deliver delivers the waiting messages that match, in order, but not those that
@@ -253,6 +274,10 @@ func (c *Cluster) Take(match func(e *Envelope) bool) []Envelope {
 	})
 	return out
 }
+
+// Forge tells the specification that messages may be made up from now on, so that
+// it holds each node against itself only.
+func (c *Cluster) Forge() { c.spec.Forge() }
 
 // Hand delivers one message now. It is lost if the node is down.
 func (c *Cluster) Hand(e Envelope) {

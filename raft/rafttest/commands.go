@@ -53,7 +53,7 @@ func (e *Env) inputs() map[string]func(*args) error {
 		},
 		"fault": func(a *args) error {
 			n := a.node()
-			n.do(func() { n.Core.Faulted(errors.New("injected")) })
+			n.Fault(errors.New("injected"))
 			return a.err
 		},
 	}

@@ -384,7 +384,7 @@ func (h *history) fault() {
 	if n.Core == nil || h.pick(3) > 0 {
 		return
 	}
-	n.do(func() { n.Core.Faulted(nil) })
+	n.Fault(nil)
 	n.Flush() // a later sync that succeeds must not count
 	h.crashNode(n)
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/logq/logq/raft"
+	"github.com/logq/logq/raft/spec"
 )
 
 // Node is one replica with its disk, through all its lives.
@@ -27,6 +28,7 @@ type Node struct {
 	Seed uint64
 
 	c    *Cluster
+	spec *spec.Replica
 	disk disk
 	next []string // data of the proposals whose Ready is due
 	took []Entry  // entries of the message being stepped
@@ -83,6 +85,8 @@ func (n *Node) boot(commit raft.Index) {
 		return
 	}
 	n.Core = core
+	s := core.Status()
+	n.judge(n.spec.Start(&o, n.disk.hard, &state, &s))
 	n.c.check.started(n)
 	n.pump()
 }
@@ -91,6 +95,7 @@ func (n *Node) boot(commit raft.Index) {
 // the log was doing, the truncation and torn entries survive.
 func (n *Node) Crash(torn int) {
 	n.Core = nil
+	n.spec.Crash()
 	n.disk.crash(torn)
 	n.c.tracef("%d crashes: hard state term=%d vote=%d, log of %d\n", n.ID, n.disk.hard.Term, n.disk.hard.Vote, len(n.disk.log))
 }
@@ -150,7 +155,8 @@ func (n *Node) Repair() {
 	for i := range n.disk.damaged {
 		for _, o := range n.c.Nodes {
 			if k := o.disk.trimmed; int(i) <= k && n.Core != nil {
-				n.do(func() { n.Core.LearnCommitted(raft.EntryID{Term: o.disk.log[k-1].Term, Index: raft.Index(k)}) })
+				learnt := raft.EntryID{Term: o.disk.log[k-1].Term, Index: raft.Index(k)}
+				n.do(func() { n.Core.LearnCommitted(learnt) }, func(s *raft.Status) error { return n.spec.Learned(learnt, s) })
 				_ = n.Trim(min(i, n.Commit) + 1) // it may have been trimmed further
 			}
 			if o != n && int(i) > o.disk.trimmed && int(i) <= len(o.disk.log) && !o.disk.damaged[i] && int(i) <= len(n.disk.log) && o.disk.log[i-1] == n.disk.log[i-1] {
@@ -164,8 +170,8 @@ func (n *Node) Repair() {
 
 // tellDamage tells the core of the first damaged entry that it has in its log.
 func (n *Node) tellDamage() {
+	first := raft.Index(0)
 	n.do(func() {
-		first := raft.Index(0)
 		n.disk.firstDamaged() // forgets what is gone
 		for i := range n.disk.damaged {
 			// What is damaged on disk may have been replaced in memory.
@@ -176,24 +182,28 @@ func (n *Node) tellDamage() {
 		if err := n.Core.SetDamaged(first); err != nil && n.Core.Status().Faulted == nil {
 			n.c.failf("node %d: %v", n.ID, err)
 		}
-	})
+	}, func(s *raft.Status) error { return n.spec.Damaged(first, s) })
 }
 
 // Wipe shortens the log on the disk of a stopped node, as bit rot might.
-func (n *Node) Wipe(keep int) { n.disk.keep(keep) }
+func (n *Node) Wipe(keep int) {
+	n.spec.Lost()
+	n.disk.keep(keep)
+}
 
 func (n *Node) diskStep(step func() bool) bool {
 	if !step() {
 		return false
 	}
 	if w := n.disk.done(); w != 0 && n.Core != nil {
-		n.do(func() { n.Core.Persisted(w) })
+		n.do(func() { n.Core.Persisted(w) }, func(s *raft.Status) error { return n.spec.Persisted(w, s) })
 	}
 	return true
 }
 
-// do runs one input of the core, and then carries out what the core wants.
-func (n *Node) do(input func()) {
+// do runs one input of the core, tells the specification of it, and then carries
+// out what the core wants.
+func (n *Node) do(input func(), tell func(s *raft.Status) error) {
 	if n.c.err != nil || n.Core == nil {
 		return
 	}
@@ -202,6 +212,8 @@ func (n *Node) do(input func()) {
 		if n.Core.Quiet() && !was {
 			n.c.Quiets++
 		}
+		s := n.Core.Status()
+		n.judge(tell(&s))
 		n.pump()
 	}
 }
@@ -213,9 +225,11 @@ func (n *Node) pump() {
 		if !n.c.guard(n, func() { r = n.Core.Ready() }) {
 			return
 		}
+		s := n.Core.Status()
+		n.judge(n.spec.Ready(&r, &s))
 		n.carryOut(&r)
-		n.c.check.stepped(n)
-		if n.disk.promised.Index != 0 && !n.Core.Status().Repairing {
+		n.c.check.stepped(n, &s)
+		if n.disk.promised.Index != 0 && !s.Repairing {
 			n.disk.promised = raft.EntryID{} // the log itself is the evidence again
 		}
 	}
@@ -274,10 +288,29 @@ func (n *Node) carryOut(r *raft.Ready) {
 }
 
 // Wake ends quiet, as a host does that misses a connection.
-func (n *Node) Wake(missed int) { n.do(func() { n.Core.Wake(missed) }) }
+func (n *Node) Wake(missed int) { n.do(func() { n.Core.Wake(missed) }, n.other("Wake")) }
 
 // PeerDown tells the node that it can't reach another, or can again.
-func (n *Node) PeerDown(id raft.ReplicaID, down bool) { n.do(func() { n.Core.PeerDown(id, down) }) }
+func (n *Node) PeerDown(id raft.ReplicaID, down bool) {
+	n.do(func() { n.Core.PeerDown(id, down) }, n.other("PeerDown"))
+}
+
+// Fault fails the node's disk.
+func (n *Node) Fault(err error) {
+	n.do(func() { n.Core.Faulted(err) }, n.spec.Faulted)
+}
+
+// other tells the specification of an input that no action of it names.
+func (n *Node) other(name string) func(s *raft.Status) error {
+	return func(s *raft.Status) error { return n.spec.Other(name, s) }
+}
+
+// judge takes what the specification says.
+func (n *Node) judge(err error) {
+	if err != nil {
+		n.c.failf("%w", err)
+	}
+}
 
 // Trim drops the entries below first from the log, on disk at once.
 func (n *Node) Trim(first raft.Index) (err error) {
@@ -288,7 +321,7 @@ func (n *Node) Trim(first raft.Index) (err error) {
 		start := n.configAt(int(first) - 1)
 		n.trimmed, n.start = int(first)-1, &start
 		n.disk.trimmed, n.disk.start = n.trimmed, n.start
-	})
+	}, func(s *raft.Status) error { return n.spec.Trimmed(first, s) })
 	if len(n.disk.damaged) > 0 {
 		n.tellDamage() // there may be more
 	}
@@ -358,14 +391,15 @@ func (n *Node) entries(r *raft.Ready) []Entry {
 
 // Step delivers a message.
 func (n *Node) Step(e Envelope) (err error) {
+	var configs []raft.ConfigEntry
 	n.do(func() {
 		n.took, n.lo, n.jump = e.Entries, e.Lo, e.Start
-		configs := configsOf(e.Lo, e.Entries)
+		configs = configsOf(e.Lo, e.Entries)
 		if e.Start != nil {
 			configs = []raft.ConfigEntry{*e.Start}
 		}
 		err = n.Core.Step(&e.Message, configs...)
-	})
+	}, func(s *raft.Status) error { return n.spec.Stepped(&e.Message, configs, err, s) })
 	n.took = nil
 	return err
 }
