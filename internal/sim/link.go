@@ -10,6 +10,7 @@ type link struct {
 	// kept as in the buffers of TCP, and comes late or never.
 	cut, swallows bool
 	held          []*event
+	cutAt         uint64 // what was sent later is lost
 	slow          micros // added to each message
 	slowUntil     micros
 	// lastSent is the number of the newest message that came through, for counting
@@ -31,7 +32,7 @@ func (w *world) connect(from, to int, ok bool) {
 // cutLink cuts one direction.
 func (w *world) cutLink(from, to int) {
 	if l := &w.links[from][to]; !l.cut {
-		l.cut = true
+		l.cut, l.cutAt = true, w.q.seq
 		w.connect(from, to, false)
 	}
 }

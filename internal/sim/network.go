@@ -93,7 +93,7 @@ func (w *world) readCold(n *node, m *raft.Message) ([]byte, error) {
 
 func (w *world) deliver(n *node, e *event) error {
 	l := &w.links[e.msg.From-1][e.node]
-	if n.rep == nil || l.cut {
+	if n.rep == nil || l.cut && (w.s.cutInFlight || e.sent > l.cutAt) {
 		return nil
 	}
 	w.report.Delivered++

@@ -52,6 +52,7 @@ type swarm struct {
 type network struct {
 	latencyMin, latencyMax   micros
 	drop, dup, delay, mangle float64
+	cutInFlight              bool // a cut also loses what is on its way
 }
 
 // disks is what disk operations meet.
@@ -83,6 +84,8 @@ func drawSwarm(r *rand.Rand) swarm {
 			drop:       pick(0, 0, 0.01, 0.1, 0.3),
 			dup:        pick(0, 0.02, 0.2),
 			mangle:     pick(0, 0, 0, 0.02),
+
+			cutInFlight: r.IntN(2) == 0,
 		},
 		disks: disks{
 			diskMin:      200,
@@ -98,7 +101,7 @@ func drawSwarm(r *rand.Rand) swarm {
 			journalFails: pick(0, 0, 0, 0.01),
 		},
 		clientEvery:    micros(pick(500, 3000, 20_000)),
-		readEvery:      micros(pick(5000, 50_000)),
+		readEvery:      micros(pick(1000, 5000, 50_000)),
 		faultEvery:     micros(pick(20_000, 60_000, 200_000)),
 		follower:       pick(0, 0.5),
 		atLeader:       pick(0, 0.5, 0.9),
