@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -111,7 +110,7 @@ func TestAsk(t *testing.T) {
 		go func() {
 			if c, err := silent.Accept(); err == nil {
 				<-ctx.Done()
-				_ = c.(net.Conn).Close()
+				_ = c.Close()
 			}
 		}()
 		if _, err := asker.Ask(ctx, "silent", nil); err == nil {

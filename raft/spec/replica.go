@@ -107,7 +107,6 @@ type era struct {
 type history struct {
 	votes []ballot // ascending by term
 	acks  []ack    // ascending by term
-	term  raft.Term
 }
 
 type ballot struct {
