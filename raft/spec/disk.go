@@ -214,6 +214,13 @@ func (r *Replica) Damaged(first raft.Index, s *raft.Status) error {
 	r.now = "SetDamaged"
 	if !r.faulted && (first == 0 || first > r.log.prev.Index && first <= r.log.last) {
 		r.damaged = first
+		campaigns := r.role == raft.RoleCandidate || r.role == raft.RolePreCandidate
+		switch {
+		case campaigns && first != 0 && s.Role == r.role:
+			return r.refuse("SetDamaged", "a candidate has the log that it asked with", "it is %v, damaged %d", r.role, first)
+		case campaigns:
+			r.poll.offer = r.offer() // more than it had
+		}
 	}
 	return r.finish(s, never)
 }
