@@ -162,28 +162,23 @@ func (r *Replica) restart(hs raft.HardState, ls *raft.LogState, found *log) erro
 	if r.promised.Index != 0 && !lost && !upToDate(found.lastID(), r.promised) {
 		return r.refuse("Restart", "what was promised is remembered until it is there again", "%v was promised, the log is %v", r.promised, found)
 	}
-	if lost && !upToDate(ls.Promised, r.disk.log.lastID()) && !upToDate(found.lastID(), r.disk.log.lastID()) {
-		return r.refuse("Restart", "what was durable is promised", "%v was durable, promised is %v", &r.disk.log, ls.Promised)
-	}
-	could, low := r.disk.log.clone(), r.disk.log.last
+	// could is the log if k writes are done, least what there is of it in any case.
+	could := r.disk.log.clone()
+	least := could.lastID()
 	for k := 0; ; k++ {
-		if found.last <= could.last && (lost || found.last >= low) && found.agrees(&could, found.last) {
+		there := found.last >= least.Index || lost && (upToDate(ls.Promised, least) || upToDate(found.lastID(), least))
+		if there && found.last <= could.last && found.agrees(&could, found.last) {
 			return nil
 		}
 		if k == len(r.disk.writes) {
 			break
 		}
-		w := &r.disk.writes[k]
-		low = could.last
-		if w.truncate != 0 {
-			low = w.truncate - 1
-		}
-		could.apply(w, w.entries.Hi)
-		if w.install != nil {
-			low = could.prev.Index
-		}
+		w := r.disk.writes[k]
+		could.apply(&w, 0)
+		least = could.lastID()
+		could.apply(&write{entries: w.entries}, w.entries.Hi)
 	}
-	return r.refuse("Restart", "the log is the durable one with some of the writes on their way", "it is %v, durable was %v, %d writes", found, &r.disk.log, len(r.disk.writes))
+	return r.refuse("Restart", "the log is the durable one with some of the writes on their way", "it is %v, durable was %v, %d writes, promised %v", found, &r.disk.log, len(r.disk.writes), ls.Promised)
 }
 
 // Crash: the replica is down.
