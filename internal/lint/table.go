@@ -61,9 +61,10 @@ var table = map[string]Package{
 	"raft/rafttest": {Layer: T, Imports: []string{"raft", "raft/quorum", "raft/spec"}, External: []string{"github.com/cockroachdb/datadriven"}},
 	"segments":      {Layer: L1, Imports: []string{"record", "internal/vfs", "internal/invariants"}},
 
-	"internal/replica": {Layer: L2, Imports: []string{"raft", "segments", "record", "internal/protocol", "internal/journal", "internal/vfs", "internal/invariants"}},
-	"internal/meta":    {Layer: L2, Imports: []string{"record", "internal/protocol", "internal/invariants"}},
-	"internal/group":   {Layer: L2, Imports: []string{"internal/protocol", "internal/invariants"}},
+	"internal/replica":   {Layer: L2, Imports: []string{"raft", "segments", "record", "internal/protocol", "internal/journal", "internal/vfs", "internal/invariants"}},
+	"internal/meta":      {Layer: L2, Imports: []string{"record", "internal/protocol", "internal/invariants"}},
+	"internal/statefile": {Layer: L1, Imports: []string{"internal/vfs", "internal/invariants"}},
+	"internal/group":     {Layer: L2, Imports: []string{"internal/protocol", "internal/invariants"}},
 
 	"internal/quorumloss": {Layer: L2, Imports: []string{
 		"internal/replica", "raft", "segments", "record", "internal/protocol", "internal/journal", "internal/vfs",
@@ -75,7 +76,7 @@ var table = map[string]Package{
 	"internal/peer": {Layer: L3, Imports: []string{"raft", "internal/protocol"}},
 
 	"broker/internal/service": {Layer: L4, Imports: []string{
-		"internal/multiraft", "internal/replica", "internal/meta", "internal/group", "raft", "segments", "record",
+		"internal/multiraft", "internal/replica", "internal/meta", "internal/statefile", "internal/group", "raft", "segments", "record",
 		"internal/protocol", "internal/journal", "internal/invariants",
 	}, External: []string{xsync}},
 
@@ -90,7 +91,7 @@ var table = map[string]Package{
 
 	"broker": {Layer: L6, Imports: []string{
 		"broker/internal/service", "broker/internal/natsplane", "broker/internal/kafka", "broker/internal/httpd",
-		"internal/multiraft", "internal/quorumloss", "internal/peer", "internal/meta", "internal/group", "internal/journal", "internal/vfs",
+		"internal/multiraft", "internal/quorumloss", "internal/peer", "internal/meta", "internal/statefile", "internal/group", "internal/journal", "internal/vfs",
 		"internal/protocol", "internal/invariants", "raft", "segments", "record",
 	}, External: []string{uuid, xsync}},
 
