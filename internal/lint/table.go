@@ -56,7 +56,7 @@ var table = map[string]Package{
 
 	"raft/quorum":   {Layer: L1},
 	"raft":          {Layer: L1, Imports: []string{"raft/quorum", "internal/invariants"}},
-	"raft/etcdtest": {Layer: T, Imports: []string{"raft", "raft/quorum"}, External: []string{"go.etcd.io/raft/v3", "google.golang.org/protobuf", "github.com/cockroachdb/datadriven"}},
+	"raft/etcdtest": {Layer: T, Imports: []string{"raft", "raft/quorum", "raft/rafttest"}, External: []string{"go.etcd.io/raft/v3", "google.golang.org/protobuf", "github.com/cockroachdb/datadriven"}},
 	"raft/spec":     {Layer: T, Imports: []string{"raft"}},
 	"raft/rafttest": {Layer: T, Imports: []string{"raft", "raft/quorum", "raft/spec"}, External: []string{"github.com/cockroachdb/datadriven"}},
 	"segments":      {Layer: L1, Imports: []string{"record", "internal/vfs", "internal/invariants"}},
