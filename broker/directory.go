@@ -15,6 +15,7 @@ const (
 	lockFile      = "LOCK"
 	journalDir    = "journal"
 	partitionsDir = "partitions"
+	metadataDir   = "metadata"
 )
 
 func (b *Broker) dir(name string) string { return filepath.Join(b.c.DataDir, name) }

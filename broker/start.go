@@ -13,6 +13,7 @@ import (
 	"github.com/logq/logq/internal/multiraft"
 	"github.com/logq/logq/internal/peer"
 	"github.com/logq/logq/internal/protocol"
+	"github.com/logq/logq/internal/statefile"
 )
 
 // Start opens everything, in order from the disk outwards, and returns when
@@ -118,8 +119,12 @@ func (b *Broker) openHost() (err error) {
 			brokers = append(brokers, protocol.BrokerID(p.ID))
 		}
 	}
+	var states service.States
+	if states.Store, states.Found, err = statefile.Open(b.fs, b.dir(metadataDir)); err != nil {
+		return err
+	}
 	b.service, err = service.New(service.Options{
-		ID: b.id, Brokers: brokers, Host: service.NewHost(b.host), Peers: b.transport, Logger: b.log,
+		ID: b.id, Brokers: brokers, Host: service.NewHost(b.host), Peers: b.transport, Logger: b.log, States: states,
 		InflightBytes: b.c.InflightBytes, MaxFetchBytes: natsplane.MaxFetchBytes,
 	})
 	return err

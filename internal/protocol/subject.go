@@ -27,6 +27,9 @@ const (
 	OpTopicAlter     Op = 15 // admin.topic.alter
 	OpBrokerDrain    Op = 16 // admin.broker.drain
 	OpPartitionMoved Op = 17 // between brokers only: a partition's group has the replicas that were asked for
+	OpMetaState      Op = 18 // between brokers only: the folded metadata, in pieces
+
+	LastOp = OpMetaState // the highest number
 )
 
 var opText = [...]string{
@@ -35,7 +38,7 @@ var opText = [...]string{
 	OpTopicDelete: "admin.topic.delete", OpClusterStatus: "admin.cluster.status",
 	OpRegisterBroker: "register-broker", OpMetaSync: "meta-sync", OpTopicStatus: "topic-status",
 	OpTopicReassign: "admin.topic.reassign", OpTopicAlter: "admin.topic.alter", OpBrokerDrain: "admin.broker.drain",
-	OpPartitionMoved: "partition-moved",
+	OpPartitionMoved: "partition-moved", OpMetaState: "meta-state",
 }
 
 // String returns the operation as it stands in subjects.
@@ -47,11 +50,11 @@ func (o Op) String() string {
 }
 
 // Valid reports whether the operation is known.
-func (o Op) Valid() bool { return o >= OpProduce && o <= OpPartitionMoved }
+func (o Op) Valid() bool { return o >= OpProduce && o <= LastOp }
 
 // Internal reports whether the operation is for brokers only. No subject leads to it.
 func (o Op) Internal() bool {
-	return o >= OpRegisterBroker && o <= OpTopicStatus || o == OpPartitionMoved
+	return o >= OpRegisterBroker && o <= OpTopicStatus || o == OpPartitionMoved || o == OpMetaState
 }
 
 // Partitioned reports whether the operation addresses a partition of a topic.

@@ -29,7 +29,7 @@
 //
 // # Limits
 //
-// A part has at most [MaxImageBytes], [MaxLocalBytes]. The layout is in docs/internals/format.md;
+// A part has at most [MaxImageBytes], [MaxLocalBytes]. The layout is in docs/internals/metadata.md;
 // a file of a later version stops Open with a *[NewerError], since an older state is
 // no stand-in for it.
 package statefile

@@ -52,6 +52,8 @@ func (s *Service) administerAt(ctx context.Context, c *call) *protocol.Response 
 		return s.drainBroker(ctx, c)
 	case protocol.OpPartitionMoved:
 		return s.partitionMoved(ctx, c)
+	case protocol.OpMetaState:
+		return s.metaStateFor(ctx, c)
 	case protocol.OpTopicStatus:
 		return s.topicStatusFor(c.req.Topic)
 	default:

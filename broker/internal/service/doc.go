@@ -44,6 +44,9 @@
 // does not know is asked of the controller before a client hears that it does not exist. Commands are fenced with the term
 // in which they were decided.
 //
+// The folded state is written to files ([States]), and the log trimmed to what they cover. A broker whose log begins after
+// what it has folded fetches the state from another one. docs/internals/metadata.md has the rules and the reasons.
+//
 // # Limits
 //
 // Bytes of appends under way, per broker and per partition; bytes of fetch replies being made; numbers of fetches, of

@@ -338,6 +338,14 @@ func (g *fakeGroup) Transfer(to uint64) error {
 	return nil
 }
 
+// Trim drops records: entry n is the record n-1.
+func (g *fakeGroup) Trim(first uint64) error {
+	g.w.mu.Lock()
+	defer g.w.mu.Unlock()
+	g.log.start = max(g.log.start, min(record.Offset(first)-1, g.log.hw))
+	return nil
+}
+
 // fakeHost is a broker's host.
 type fakeHost struct {
 	w *world

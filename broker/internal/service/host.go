@@ -33,6 +33,8 @@ type Group interface {
 	Change(ctx context.Context, at uint64, voters, learners []uint64) error
 	// Transfer hands leadership to a replica, as the leader. It returns before that is done.
 	Transfer(to uint64) error
+	// Trim lets the log of this replica begin at or before the entry first, as far as what comes before is committed.
+	Trim(first uint64) error
 }
 
 // AppendResult is the end of an append.

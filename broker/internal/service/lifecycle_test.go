@@ -258,7 +258,7 @@ func TestMetadataUnreadable(t *testing.T) {
 		// A gap: the log begins after what is needed.
 		w.with(protocol.MetaTopic, 0, func(l *fakeLog) { l.hw += 10; l.start = l.hw; l.wake() })
 		pass(time.Second)
-		if err := s.Ready(); err == nil || !strings.Contains(err.Error(), "is needed from record") {
+		if err := s.Ready(); err == nil || !strings.Contains(err.Error(), "known up to record") {
 			t.Errorf("ready: %v", err)
 		}
 	})

@@ -142,6 +142,14 @@ func (a groupAdapter) Change(ctx context.Context, at uint64, voters, learners []
 // Transfer hands leadership to a replica.
 func (a groupAdapter) Transfer(to uint64) error { return a.g.Transfer(raft.ReplicaID(to)) }
 
+// Trim drops old entries of this replica's log.
+func (a groupAdapter) Trim(first uint64) error {
+	if err := a.g.Trim(raft.Index(first)); err != nil {
+		return groupError(err)
+	}
+	return nil
+}
+
 // groupError gives an error of a replica its code and outcome. What is not known here means that nothing is known.
 func groupError(err error) *protocol.Error {
 	var (

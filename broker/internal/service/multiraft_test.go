@@ -15,6 +15,7 @@ import (
 	"github.com/logq/logq/internal/multiraft"
 	"github.com/logq/logq/internal/protocol"
 	"github.com/logq/logq/internal/replica"
+	"github.com/logq/logq/internal/statefile"
 	"github.com/logq/logq/internal/vfs"
 	"github.com/logq/logq/raft"
 	"github.com/logq/logq/segments"
@@ -25,6 +26,8 @@ import (
 type real struct {
 	*world
 	n        int
+	states   States      // limits of the state files
+	faults   *vfs.Faults // of the disk with the state files; nil = none
 	disks    map[protocol.BrokerID]*vfs.Mem
 	journals map[protocol.BrokerID]*journal.Mem
 
@@ -35,9 +38,15 @@ type real struct {
 
 func inRealWorld(t *testing.T, n int, f func(t *testing.T, r *real)) {
 	t.Helper()
+	inStatesWorld(t, n, States{}, f)
+}
+
+// inStatesWorld has limits of its own for the state files.
+func inStatesWorld(t *testing.T, n int, states States, f func(t *testing.T, r *real)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		r := &real{
-			world: newWorld(t), n: n, disks: map[protocol.BrokerID]*vfs.Mem{}, journals: map[protocol.BrokerID]*journal.Mem{},
+			world: newWorld(t), n: n, states: states, disks: map[protocol.BrokerID]*vfs.Mem{}, journals: map[protocol.BrokerID]*journal.Mem{},
 			hosts: map[protocol.BrokerID]*multiraft.Host{}, lonely: map[protocol.BrokerID]bool{},
 		}
 		for id := protocol.BrokerID(1); int(id) <= n; id++ {
@@ -72,7 +81,18 @@ func (r *real) boot(id protocol.BrokerID) {
 	r.hostsMu.Lock()
 	r.hosts[id] = h
 	r.hostsMu.Unlock()
-	r.start(r.n, func(o *Options) { o.Host = NewHost(h) }, id)
+	var disk vfs.FS = r.disks[id]
+	if r.faults != nil {
+		disk = vfs.WithFaults(disk, r.faults)
+	}
+	store, found, err := statefile.Open(disk, "metadata")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.start(r.n, func(o *Options) {
+		o.Host, o.States = NewHost(h), r.states
+		o.States.Store, o.States.Found = store, found
+	}, id)
 }
 
 // crash cuts a broker's power: what was not synced is gone.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/logq/logq/internal/protocol"
+	"github.com/logq/logq/internal/statefile"
 )
 
 // Options configures a [Service]. Zero values stand for the defaults named.
@@ -17,6 +18,7 @@ type Options struct {
 	ClusterID string              // id to give a new cluster; empty = random
 	Host      Host                // required
 	Peers     Peers               // required if there are other brokers
+	States    States              // where the metadata's state is kept
 	Logger    *slog.Logger        // nil = none
 
 	// WalkCompressed has the leader decompress every batch and check each record, as it does with uncompressed ones. Worth
@@ -41,7 +43,26 @@ type Options struct {
 	BalanceInterval        time.Duration // how often leaders are compared with those preferred; default 5 s
 }
 
+// States says where and how often the folded metadata is written down. Its log is trimmed to what two files cover, so both
+// limits also bound that log: it holds up to three times as much, and one segment.
+type States struct {
+	Store *statefile.Store // nil = nowhere: the log is kept whole
+	Found statefile.Found  // what opening the store has found
+	// Records and Bytes of the log are folded since the last file when the next one is due; defaults 10,000 and 4 MiB. The
+	// one bounds how long a restart folds (a few hundred milliseconds), the other disk and what a follower is sent. A state
+	// that is larger than the log since then waits until a quarter of its size has come, so that a large cluster does
+	// not write it again for every few records.
+	Records int64
+	Bytes   int64
+	// SegmentBytes is the size of the metadata's segments; default 1 MiB, since only whole ones are dropped.
+	SegmentBytes int64
+}
+
 const (
+	defaultStateRecords     = 10_000
+	defaultStateBytes       = 4 << 20
+	defaultMetaSegmentBytes = 1 << 20
+
 	defaultInflightBytes          = 256 << 20
 	defaultPartitionInflightBytes = 32 << 20
 	defaultFetchBytes             = 256 << 20
@@ -95,6 +116,9 @@ func (o *Options) complete() error {
 	orDefault(&o.RetryMax, defaultRetryMax)
 	orDefault(&o.MoveInterval, defaultMoveInterval)
 	orDefault(&o.BalanceInterval, defaultBalanceInterval)
+	orDefault(&o.States.Records, defaultStateRecords)
+	orDefault(&o.States.Bytes, defaultStateBytes)
+	orDefault(&o.States.SegmentBytes, defaultMetaSegmentBytes)
 	if len(o.Brokers) == 0 {
 		o.Brokers = []protocol.BrokerID{o.ID}
 	}
@@ -121,7 +145,7 @@ func (o *Options) complete() error {
 	limits := [...]int64{
 		o.InflightBytes, o.PartitionInflightBytes, o.FetchBytes, int64(o.MaxFetchBytes), int64(o.MaxFetches), int64(o.MaxForwards), int64(o.MaxAdmin),
 		int64(o.Repliers), int64(o.DefaultDeadline), int64(o.LeaderWait), int64(o.PollInterval), int64(o.GossipInterval), int64(o.AliveTimeout), int64(o.RetryMin), int64(o.RetryMax),
-		int64(o.MoveInterval), int64(o.BalanceInterval),
+		int64(o.MoveInterval), int64(o.BalanceInterval), o.States.Records, o.States.Bytes, o.States.SegmentBytes,
 	}
 	if slices.Min(limits[:]) < 0 {
 		errs = append(errs, errors.New("limits and times must not be negative"))

@@ -131,6 +131,7 @@ func (r *reconciler) remove(ctx context.Context) {
 			continue
 		}
 		r.s.stats.removed.Add(1)
+		r.s.fold.removals.done(p)
 	}
 	clear(r.waste[len(left):])
 	r.waste = left

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
+	"github.com/logq/logq/internal/meta"
 	"github.com/logq/logq/internal/protocol"
 	"github.com/logq/logq/record"
 )
@@ -84,12 +85,15 @@ func builderOptions(codec record.Codec) record.BuilderOptions {
 func (s *Service) Start(ctx context.Context, self protocol.BrokerInfo) error {
 	self.ID, self.Alive = s.id, true
 	s.self = self
+	if err := s.fold.restore(); err != nil {
+		return fmt.Errorf("service: the metadata's state: %w", err)
+	}
 	g, err := s.opts.Host.Open(ctx, s.meta.spec())
 	if err != nil {
 		return fmt.Errorf("service: open the metadata: %w", err)
 	}
 	s.meta.group.Store(&openGroup{g})
-	s.table.Store(s.newTable(nil, s.fold.state.Snapshot()))
+	s.table.Store(s.newTable(nil, meta.NewState().Snapshot()))
 	s.repliers.start(s.opts.Repliers)
 	r := &reconciler{s: s, retry: map[*partition]*attempt{}}
 	for _, loop := range []func(context.Context){

@@ -23,6 +23,9 @@ type Stats struct {
 	BadGossip         uint64 // messages of other brokers that cannot be read
 	GossipDropped     uint64 // messages to other brokers that were not sent
 	ReplicasRemoved   uint64 // replicas of deleted topics whose data was deleted
+	StateFiles        uint64 // files of the metadata's state that were written
+	StateFileErrors   uint64 // attempts to write one that failed
+	StatesFetched     uint64 // states of the metadata that were got from other brokers
 
 	Requests      int64 // under way
 	InflightBytes int64 // of appends under way
@@ -39,6 +42,9 @@ type Stats struct {
 	Leaderless     int // partitions without a leader that this broker knows of
 	Controller     bool
 	BrokersAlive   int
+
+	MetaNext     int64 // the next record of the metadata to be folded
+	MetaLogStart int64 // the first one in this broker's log of them
 }
 
 // OpStats counts the answers to one operation.
@@ -53,8 +59,8 @@ type OpStats struct {
 type counters struct {
 	appendedBytes, fetchedBytes, forwarded, forwardErrors, refused atomic.Uint64
 	partitionThrottled, badBatches, badGossip, gossipDropped       atomic.Uint64
-	removed                                                        atomic.Uint64
-	ops                                                            [protocol.OpPartitionMoved + 1]opCounters
+	removed, stateFiles, stateFileErrors, statesFetched            atomic.Uint64
+	ops                                                            [protocol.LastOp + 1]opCounters
 }
 
 type opCounters struct {
@@ -82,6 +88,7 @@ func (s *Service) Stats() Stats {
 		Refused: c.refused.Load(), ThrottledBroker: s.inflight.full.Load(), ThrottledTopic: c.partitionThrottled.Load(),
 		ThrottledRequests: s.fetches.full.Load() + s.forwards.full.Load() + s.admin.full.Load(),
 		BadBatches:        c.badBatches.Load(), BadGossip: c.badGossip.Load(), GossipDropped: c.gossipDropped.Load(), ReplicasRemoved: c.removed.Load(),
+		StateFiles: c.stateFiles.Load(), StateFileErrors: c.stateFileErrors.Load(), StatesFetched: c.statesFetched.Load(),
 		Requests: s.gate.n.Load(), InflightBytes: s.inflight.used.Load(), Fetches: s.fetches.used.Load(), Forwards: s.forwards.used.Load(), Admin: s.admin.used.Load(),
 	}
 	for op := protocol.OpProduce; op.Valid(); op++ {
@@ -121,6 +128,10 @@ func (s *Service) gauges(out *Stats) {
 		} else if g.Leader().Err != nil {
 			out.ReplicasFailed++
 		}
+	}
+	out.MetaNext = t.snap.Next()
+	if g := s.meta.opened(); g != nil {
+		out.MetaLogStart = int64(g.Status().LogStart)
 	}
 	out.Controller = s.leaderOf(s.meta).group != nil
 	for _, id := range s.opts.Brokers {

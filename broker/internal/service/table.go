@@ -133,7 +133,7 @@ func (s *Service) newMetaPartition() *partition {
 	for i, b := range s.opts.Brokers {
 		voters[i] = protocol.ReplicaOf(b, 0)
 	}
-	return s.newPartition(protocol.MetaTopic, protocol.MetaTopicID, 0, 0, s.placementOf(voters, voters, nil))
+	return s.newPartition(protocol.MetaTopic, protocol.MetaTopicID, 0, s.opts.States.SegmentBytes, s.placementOf(voters, voters, nil))
 }
 
 // newTable joins a snapshot with the partitions of the table before.
