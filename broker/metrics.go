@@ -65,6 +65,7 @@ func requestSamples(out *scrape, s *service.Stats) {
 	}
 	out.count("logq_appended_bytes_total", "Bytes of batches and messages made durable on a majority.", float64(s.AppendedBytes))
 	out.count("logq_fetched_bytes_total", "Bytes of batches in fetch replies.", float64(s.FetchedBytes))
+	out.count("logq_follower_fetches_total", "Fetches answered by a replica that does not lead.", float64(s.FollowerFetches))
 	out.count("logq_forwarded_total", "Requests forwarded to another broker.", float64(s.Forwarded))
 	out.count("logq_forward_errors_total", "Forwarded requests without an answer.", float64(s.ForwardErrors))
 	out.count("logq_bad_batches_total", "Batches that failed their check.", float64(s.BadBatches))

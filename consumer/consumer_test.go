@@ -284,3 +284,53 @@ func TestCloseEndsRecords(t *testing.T) {
 		}
 	}
 }
+
+// Fetches of a consumer that reads nearby go over the caller's connection and say that any replica may answer; those
+// of others go to the leaders.
+func TestNearbyReplica(t *testing.T) {
+	c := start(t, 3, 3)
+	for p := range protocol.Partition(3) {
+		fill(c, p, 0, 50, 5)
+	}
+	seen := make(chan fakebroker.Request, 1000)
+	c.Hook(func(r *fakebroker.Request) *fakebroker.Action {
+		if r.Op == protocol.OpFetch {
+			select {
+			case seen <- *r:
+			default:
+			}
+		}
+		return nil
+	})
+	nc := c.Connect(t)
+	const at = 1 // the first URL
+	for _, nearby := range []bool{true, false} {
+		opts := []consumer.Option{consumer.WithUntilEnd()}
+		if nearby {
+			opts = append(opts, consumer.WithNearbyReplica())
+		}
+		cons, err := consumer.New(nc, "t", opts...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := read(t, cons, -1); err != nil || len(got) != 150 {
+			t.Fatalf("%d records, %v", len(got), err)
+		}
+		if err := cons.Close(); err != nil {
+			t.Fatal(err)
+		}
+		elsewhere := 0
+		for len(seen) > 0 {
+			r := <-seen
+			if any := strings.Contains(string(r.Body), `"replica":"any"`); any != nearby {
+				t.Errorf("nearby %v: fetch %s", nearby, r.Body)
+			}
+			if r.Broker != at {
+				elsewhere++
+			}
+		}
+		if (elsewhere > 0) == nearby {
+			t.Errorf("nearby %v: %d fetches at other brokers", nearby, elsewhere)
+		}
+	}
+}

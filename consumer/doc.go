@@ -22,6 +22,9 @@
 //
 // There is no order between partitions.
 //
+// All of this holds with WithNearbyReplica too: a replica that lags hands out what it
+// knows to be committed, and leaves the rest to the leader.
+//
 // # Contract
 //
 // New starts nothing that reads; the first Records does. One Records runs at a

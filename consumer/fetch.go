@@ -150,13 +150,17 @@ func (p *partition) fetch(ctx context.Context, k *chunk, from int64) (next int64
 		k.end = true
 		return from, nil
 	}
-	body, err := json.Marshal(protocol.FetchRequest{Offset: from, MaxBytes: c.o.maxBytes, MinBytes: 1, MaxWaitMs: int(c.o.maxWait.Milliseconds())})
+	req := protocol.FetchRequest{Offset: from, MaxBytes: c.o.maxBytes, MinBytes: 1, MaxWaitMs: int(c.o.maxWait.Milliseconds())}
+	if c.o.nearby {
+		req.Replica = protocol.ReplicaAny
+	}
+	body, err := json.Marshal(req)
 	if err != nil {
 		return from, err
 	}
 	r, err := c.c.Do(ctx, &client.Request{
 		Op: protocol.OpFetch, Topic: c.topic, Partition: protocol.Partition(p.id), Body: body,
-		Timeout: c.o.timeout + c.o.maxWait, Poll: c.o.maxWait,
+		Timeout: c.o.timeout + c.o.maxWait, Poll: c.o.maxWait, Nearby: c.o.nearby,
 	})
 	if err != nil {
 		return p.outOfRange(ctx, from, err)

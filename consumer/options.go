@@ -27,6 +27,7 @@ type options struct {
 	timeout    time.Duration
 	stall      time.Duration
 	outOfRange Policy
+	nearby     bool
 	logger     *slog.Logger
 }
 
@@ -62,6 +63,12 @@ func WithStallTimeout(d time.Duration) Option { return option(func(o *options) {
 
 // WithOutOfRange sets what happens when the offset to read is not in the log. Default: Fail.
 func WithOutOfRange(p Policy) Option { return option(func(o *options) { o.outOfRange = p }) }
+
+// WithNearbyReplica reads from the broker that the NATS connection leads to, if it has a replica with the records wanted;
+// otherwise that broker gets them from the leader. It spares a line between sites, and the leader. Records are the same, in
+// the same order, and come a little later: when that replica knows that they are committed. Where a partition ends, which
+// WithUntilEnd and Latest need, is still the leader's word.
+func WithNearbyReplica() Option { return option(func(o *options) { o.nearby = true }) }
 
 // WithLogger sets where retries are logged. Default: nowhere.
 func WithLogger(l *slog.Logger) Option { return option(func(o *options) { o.logger = l }) }

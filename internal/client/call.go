@@ -12,7 +12,7 @@ import (
 	"github.com/logq/logq/internal/protocol"
 )
 
-// Request is a request to the leader of a partition.
+// Request is a request to the leader of a partition, or to the broker at hand.
 type Request struct {
 	Op        protocol.Op // OpProduce, OpFetch or OpOffsets
 	Topic     string
@@ -22,6 +22,8 @@ type Request struct {
 	Timeout time.Duration
 	// Poll is the part of Timeout that the broker may wait on purpose.
 	Poll time.Duration
+	// Nearby sends the request over the caller's own connection, whoever leads, as long as that works.
+	Nearby bool
 }
 
 // Reply is an answer without error.
@@ -44,7 +46,7 @@ type Call struct {
 	c        *Client
 	r        *Request
 	deadline time.Time
-	to       route
+	to       route // zero = the broker at hand
 	link     *link
 	waiter   *waiter
 	err      *Error // Start failed
@@ -92,6 +94,10 @@ func subject(r *Request) string {
 
 // locate finds the leader and a connection to it. A leader that cannot be reached is reached through another broker.
 func (c *Client) locate(ctx context.Context, k *Call) *Error {
+	if s := c.seed; k.r.Nearby && s.up.Load() && !s.doubtful(time.Now()) {
+		k.link = s.link
+		return nil
+	}
 	to, fresh, old := c.topics.routeTo(k.r, c.o.MetadataAge)
 	if !fresh {
 		f := c.refresh(k.r.Topic, true)
@@ -190,7 +196,7 @@ func (k *Call) wait(ctx context.Context) (*nats.Msg, *Error) {
 			answered = asked.done
 		case <-answered:
 			answered = nil
-			if k.c.topics.passed(k.r, k.to.term) {
+			if k.to != (route{}) && k.c.topics.passed(k.r, k.to.term) {
 				k.link.take(k.waiter.token)
 				return nil, k.lost(fmt.Errorf("broker at %s has not answered, and leads no more", k.link.name()))
 			}
@@ -222,6 +228,9 @@ func (k *Call) lost(err error) *Error {
 func (c *Client) failed(k *Call, e *Error) {
 	switch e.Code {
 	case protocol.ThrottlingQuotaExceeded, protocol.CorruptMessage, protocol.OffsetOutOfRange, protocol.MessageTooLarge:
+		return
+	}
+	if k.to == (route{}) {
 		return
 	}
 	e.term = k.to.term

@@ -54,7 +54,15 @@ type FetchRequest struct {
 	MaxBytes  int   `json:"max_bytes,omitempty"`   // soft limit: at least one batch is sent; 0 = [DefaultFetchBytes]
 	MinBytes  int   `json:"min_bytes,omitempty"`   // wait until so much is there; 0 and 1 = any data
 	MaxWaitMs int   `json:"max_wait_ms,omitempty"` // how long to wait for MinBytes; 0 = answer at once
+	// Replica says who may answer: [ReplicaLeader] (or "") or [ReplicaAny].
+	Replica string `json:"replica,omitempty"`
 }
+
+// Values of [FetchRequest.Replica].
+const (
+	ReplicaLeader = "leader" // the leader alone
+	ReplicaAny    = "any"    // the broker asked, from its own replica, if that has the offset; else the leader
+)
 
 // Values of [OffsetsRequest.At].
 const (

@@ -22,9 +22,11 @@ func (s *Service) fetchAt(ctx context.Context, c *call, p *partition, g Group) *
 	if e := decodeJSON(c.req, &req); e != nil {
 		return &protocol.Response{Err: e}
 	}
+	if req.Replica != "" && req.Replica != protocol.ReplicaLeader && req.Replica != protocol.ReplicaAny {
+		return &protocol.Response{Err: protocol.Errorf(protocol.InvalidRequest, "fetch from %s: replica %.40q; want %q or %q", p, req.Replica, protocol.ReplicaLeader, protocol.ReplicaAny)}
+	}
 	s.fetchDefaults(&req)
-	wait := min(time.Duration(req.MaxWaitMs)*time.Millisecond, time.Until(c.deadline)-replyMargin)
-	timer := time.NewTimer(max(wait, 0))
+	timer := time.NewTimer(c.waitFor(&req))
 	defer timer.Stop()
 	f := fetch{s: s, p: p, g: g, req: req, next: record.Offset(req.Offset)}
 	for {
@@ -43,6 +45,11 @@ func (s *Service) fetchAt(ctx context.Context, c *call, p *partition, g Group) *
 			return f.answer()
 		}
 	}
+}
+
+// waitFor is how long a fetch may wait for data.
+func (c *call) waitFor(req *protocol.FetchRequest) time.Duration {
+	return max(min(time.Duration(req.MaxWaitMs)*time.Millisecond, time.Until(c.deadline)-replyMargin), 0)
 }
 
 func (s *Service) fetchDefaults(req *protocol.FetchRequest) {
@@ -76,24 +83,40 @@ func (f *fetch) read(ctx context.Context) *protocol.Response {
 	case !st.Serving:
 		return &protocol.Response{Err: f.s.notLeader(f.p)}
 	}
+	inside, e := f.take(ctx)
+	switch {
+	case e != nil:
+		return &protocol.Response{Err: e}
+	case !inside:
+		return f.outside(ctx)
+	case f.enough():
+		return f.answer()
+	}
+	return nil
+}
+
+// take reads what is committed here. Inside is false when the offset is not in this replica's log, or above its high
+// watermark.
+func (f *fetch) take(ctx context.Context) (inside bool, e *protocol.Error) {
 	want := f.req.MaxBytes - len(f.body)
 	if err := f.s.fetchBytes.Acquire(ctx, int64(want)); err != nil {
-		return &protocol.Response{Err: protocol.Errorf(protocol.ThrottlingQuotaExceeded, "partition %s: too many bytes are being fetched from broker %d; fetch more slowly", f.p, f.s.id)}
+		return false, protocol.Errorf(protocol.ThrottlingQuotaExceeded, "partition %s: too many bytes are being fetched from broker %d; fetch more slowly", f.p, f.s.id)
 	}
 	r, err := f.g.Read(f.body, f.next, want)
 	f.s.fetchBytes.Release(int64(want))
 	if err != nil {
-		return &protocol.Response{Err: replicaError(f.p, err)}
+		return false, replicaError(f.p, err)
 	}
 	f.last = r
 	if f.next < r.LogStart || f.next > r.HighWatermark {
-		return f.outside(ctx)
+		return false, nil
 	}
 	f.body, f.next = r.Batches, r.Next
-	if len(f.body) >= f.req.MinBytes || len(f.body) > 0 && f.next < r.HighWatermark {
-		return f.answer()
-	}
-	return nil
+	return true, nil
+}
+
+func (f *fetch) enough() bool {
+	return len(f.body) >= f.req.MinBytes || len(f.body) > 0 && f.next < f.last.HighWatermark
 }
 
 // outside answers an offset that is not in the log. An offset above the high watermark may come from a client that has read

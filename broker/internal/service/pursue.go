@@ -121,6 +121,11 @@ func (s *Service) attempt(ctx context.Context, c *call) (r *protocol.Response, a
 	}
 	c.tries++
 	l := s.leaderOf(p)
+	if g := p.opened(); c.req.Op == protocol.OpFetch && l.group == nil && g != nil {
+		if r := s.fetchFollower(ctx, c, p, g); r != nil {
+			return r, false
+		}
+	}
 	switch {
 	case l.group != nil:
 		r = s.operationOf(c.req.Op)(ctx, c, p, l.group)

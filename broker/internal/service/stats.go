@@ -13,6 +13,7 @@ type Stats struct {
 
 	AppendedBytes     uint64 // of batches and messages that are durable
 	FetchedBytes      uint64 // in fetch replies
+	FollowerFetches   uint64 // fetches answered by a replica that does not lead
 	Forwarded         uint64 // requests sent on to another broker
 	ForwardErrors     uint64 // of these, without an answer
 	Refused           uint64 // requests while the broker was not open for any
@@ -59,6 +60,7 @@ type OpStats struct {
 type counters struct {
 	appendedBytes, fetchedBytes, forwarded, forwardErrors, refused atomic.Uint64
 	partitionThrottled, badBatches, badGossip, gossipDropped       atomic.Uint64
+	followerFetches                                                atomic.Uint64
 	removed, stateFiles, stateFileErrors, statesFetched            atomic.Uint64
 	ops                                                            [protocol.LastOp + 1]opCounters
 }
@@ -84,7 +86,7 @@ func (c *counters) answered(op protocol.Op, err *protocol.Error, d time.Duration
 func (s *Service) Stats() Stats {
 	c := &s.stats
 	out := Stats{
-		AppendedBytes: c.appendedBytes.Load(), FetchedBytes: c.fetchedBytes.Load(), Forwarded: c.forwarded.Load(), ForwardErrors: c.forwardErrors.Load(),
+		AppendedBytes: c.appendedBytes.Load(), FetchedBytes: c.fetchedBytes.Load(), FollowerFetches: c.followerFetches.Load(), Forwarded: c.forwarded.Load(), ForwardErrors: c.forwardErrors.Load(),
 		Refused: c.refused.Load(), ThrottledBroker: s.inflight.full.Load(), ThrottledTopic: c.partitionThrottled.Load(),
 		ThrottledRequests: s.fetches.full.Load() + s.forwards.full.Load() + s.admin.full.Load(),
 		BadBatches:        c.badBatches.Load(), BadGossip: c.badGossip.Load(), GossipDropped: c.gossipDropped.Load(), ReplicasRemoved: c.removed.Load(),

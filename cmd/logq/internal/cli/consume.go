@@ -35,6 +35,7 @@ func consumeCommand(env Env) *cli.Command {
 			&cli.StringFlag{Name: "from", Usage: "where to start: earliest, latest, an offset or a time, `START` as above", Value: "earliest"},
 			&cli.Int64Flag{Name: "max", Usage: "stop after `N` records", DefaultText: "no limit"},
 			&cli.BoolFlag{Name: "until-end", Usage: "stop at the high watermarks seen at the start"},
+			&cli.BoolFlag{Name: "nearby", Usage: "read from the broker connected to, if it has a replica, to spare the leader"},
 			&cli.StringFlag{Name: "format", Usage: "how to print a record, `FORMAT` as above", Value: "%v\\n"},
 			jsonFlag("print one JSON object a line (the same as --format json)"),
 		}, connectFlags()...),
@@ -79,6 +80,9 @@ func parseConsume(c *cli.Context, now time.Time) (*consumeJob, error) {
 	j.opts = append(j.opts, consumer.WithStart(start))
 	if c.Bool("until-end") {
 		j.opts = append(j.opts, consumer.WithUntilEnd())
+	}
+	if c.Bool("nearby") {
+		j.opts = append(j.opts, consumer.WithNearbyReplica())
 	}
 	if c.IsSet("partition") {
 		var list []int32
