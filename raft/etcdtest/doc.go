@@ -4,10 +4,20 @@
 //
 //   - the vectors for majorities;
 //   - the vectors for changes of configuration, on etcd's own Changer and on a group
-//     of ours. Where the two don't agree, the test has a table with the reason of
-//     each, which may be neither too short nor too long;
+//     of ours;
+//   - the scripted scenarios, in etcd's own environment and, command by command, on a
+//     group of ours in rafttest with a network and disks that do as the script says.
+//     At each point where nothing is on its way, role, term, vote, commit index, last
+//     entry and configuration of the replicas are compared. What differs by design is
+//     evened out in one place, which is named at script in script_test.go.
 //
-// and the two are measured on the same work:
+// Where the two don't agree, the tests have a table with the reason of each, which
+// must be neither too short nor too long.
+//
+//	go test ./raft/etcdtest
+//
+// tells more with -v, and much less of that with DATADRIVEN_QUIET_LOG=true. The two
+// are also measured on the same work:
 //
 //	go test ./raft/etcdtest -run xxx -bench . -benchmem
 //

@@ -41,7 +41,7 @@ func newGroup(o raft.Options, b beginning) (*rafttest.Cluster, error) {
 	})
 	c.Cut = func(e *rafttest.Envelope) bool {
 		at, late := b.behind[e.To]
-		return late && e.Hi > at+1
+		return late && (at == 0 || e.Hi > at+1)
 	}
 	leader := b.config.Voters[0]
 	c.Campaign(leader)
