@@ -118,7 +118,7 @@ type TopicInfo struct {
 	Error      *Error            `json:"error,omitempty"`
 }
 
-// PartitionInfo describes a partition. LogStart, HighWatermark and InSync are filled by describe and cluster status only.
+// PartitionInfo describes a partition. LogStart, HighWatermark, InSync and ReplicaStates are filled by describe only.
 type PartitionInfo struct {
 	ID            Partition  `json:"id"`
 	Leader        BrokerID   `json:"leader"` // 0 = none known
@@ -128,7 +128,29 @@ type PartitionInfo struct {
 	LogStart      int64      `json:"log_start"`
 	HighWatermark int64      `json:"high_watermark"`
 	InSync        []BrokerID `json:"in_sync,omitempty"` // replicas that have everything committed, seen from the leader
+	// ReplicaStates are the members of the group, ordered by broker; describe only. Without a leader only those are there that
+	// say themselves that they are out of service.
+	ReplicaStates []ReplicaInfo `json:"replica_states,omitempty"`
 }
+
+// ReplicaInfo describes a replica as its leader sees it.
+type ReplicaInfo struct {
+	Broker  BrokerID `json:"broker"`
+	Learner bool     `json:"learner,omitempty"` // it does not vote, or not yet
+	Lag     uint64   `json:"lag"`               // entries of the leader's log that are not known to be durable there
+	State   string   `json:"state"`
+	Reason  string   `json:"reason,omitempty"` // why it is out of service
+}
+
+// Values of [ReplicaInfo.State].
+const (
+	ReplicaInSync      = "in_sync"     // it has what was committed at the last look
+	ReplicaBehind      = "behind"      // it keeps pace and has not
+	ReplicaCatchingUp  = "catching_up" // it is being sent what it has missed
+	ReplicaJumping     = "jumping"     // the same, and the leader's log begins after that
+	ReplicaUnreachable = "unreachable" // its broker is not heard of
+	ReplicaFailed      = "failed"      // it is out of service
+)
 
 // CreateTopicRequest creates a topic; the reply is its [TopicInfo].
 type CreateTopicRequest struct {

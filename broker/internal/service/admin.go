@@ -55,7 +55,7 @@ func (s *Service) administerAt(ctx context.Context, c *call) *protocol.Response 
 	case protocol.OpMetaState:
 		return s.metaStateFor(ctx, c)
 	case protocol.OpTopicStatus:
-		return s.topicStatusFor(c.req.Topic)
+		return s.topicStatusFor(c.req)
 	default:
 		return &protocol.Response{Err: protocol.Errorf(protocol.InvalidRequest, "%s is not an operation", c.req.Op)}
 	}

@@ -301,6 +301,7 @@ func (g *fakeGroup) Status() GroupStatus {
 	defer g.w.mu.Unlock()
 	l := g.log
 	st.HighWatermark, st.LogStart, st.Commit = l.hw, l.start, uint64(l.hw)+1
+	st.Last = st.Commit
 	if l.leader == g.broker {
 		st.Members = Members{At: l.changes, Voters: l.members(), Learners: l.learners, Settled: true}
 		for _, v := range slices.Concat(l.members(), l.learners) {

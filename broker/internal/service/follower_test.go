@@ -27,7 +27,7 @@ func (r *real) put(n int64, values ...string) int64 {
 	r.t.Helper()
 	for _, v := range values {
 		r.until("appended", func() error {
-			res := r.services[1].do(r.t, produceReq("t", 0, batchOf(r.t, v)))
+			res := r.services[r.some()].do(r.t, produceReq("t", 0, batchOf(r.t, v)))
 			if res.Err != nil {
 				return res.Err
 			}

@@ -40,7 +40,7 @@ const (
 	gossipLeast = 20 + 4
 )
 
-// DecodeError says why gossip or a partition status of another broker cannot be read.
+// DecodeError says why gossip of another broker cannot be read.
 type DecodeError struct{ Reason string }
 
 func (e *DecodeError) Error() string { return "service: bad message of another broker: " + e.Reason }
@@ -90,12 +90,6 @@ func decodeGossip(src []byte) (*gossip, error) {
 	}
 	g.leaving = src[1] == 1
 	return g, nil
-}
-
-func decodeLed(src []byte) ([]led, error) {
-	d := gossipReader{src: src}
-	all := d.led()
-	return all, d.err
 }
 
 // gossipReader reads front to back and keeps the first error.

@@ -67,6 +67,7 @@ type GroupStatus struct {
 	HighWatermark record.Offset
 	LogStart      record.Offset
 	Commit        uint64         // Raft index of the last committed entry
+	Last          uint64         // Raft index of the last entry
 	Peers         []PeerProgress // all members; on the leader only
 	Members       Members
 }
@@ -85,6 +86,7 @@ type PeerProgress struct {
 	Match    uint64 // Raft index
 	Learner  bool   // it does not vote
 	CaughtUp bool   // it keeps pace: a learner may become a voter
+	Jumping  bool   // it needs what this log does not hold any more, and begins where this log does
 }
 
 // Spec says which replica to open.

@@ -3,7 +3,6 @@ package service
 import (
 	"context"
 	"encoding/json"
-	"time"
 
 	"github.com/logq/logq/internal/meta"
 	"github.com/logq/logq/internal/protocol"
@@ -234,7 +233,8 @@ func (s *Service) listTopics(ctx context.Context) *protocol.Response {
 	return jsonResponse(reply)
 }
 
-// describeTopic answers with everything about a topic. What only a leader knows is asked of the leaders.
+// describeTopic answers with everything about a topic. What only leaders know, and what is wrong
+// with a replica, is asked of the brokers that have one.
 func (s *Service) describeTopic(ctx context.Context, c *call) *protocol.Response {
 	var req protocol.DescribeTopicRequest
 	e := decodeJSON(c.req, &req)
@@ -253,82 +253,10 @@ func (s *Service) describeTopic(ctx context.Context, c *call) *protocol.Response
 	for i := range info.Partitions {
 		p := &info.Partitions[i]
 		if d, ok := details[p.ID]; ok {
-			p.LogStart, p.HighWatermark, p.InSync = int64(d.logStart), int64(d.highWatermark), d.insync
+			p.LogStart, p.HighWatermark, p.InSync, p.ReplicaStates = d.LogStart, d.HighWatermark, d.InSync, d.Replicas
 		}
 	}
 	return jsonResponse(info)
-}
-
-// details asks the leaders of a topic's partitions for their state. Where a leader does not answer soon, its last gossip
-// stands in.
-func (s *Service) details(ctx context.Context, t *topic) map[protocol.Partition]led {
-	ctx, cancel := context.WithTimeout(ctx, syncTimeout)
-	defer cancel()
-	out, others := map[protocol.Partition]led{}, map[protocol.BrokerID]bool{}
-	for _, p := range t.parts {
-		l := s.leaderOf(p)
-		if c := p.claim.Load(); c != nil && c.broker == l.broker {
-			out[p.id] = led{logStart: uint64(c.logStart), highWatermark: uint64(c.highWatermark), insync: c.insync}
-		}
-		if l.group == nil && l.broker != 0 {
-			others[l.broker] = true
-		}
-	}
-	answers := make(chan []led, len(others)+1)
-	answers <- s.topicStatus(t)
-	for b := range others {
-		if !s.tasks.start(func() { answers <- s.askTopicStatus(ctx, b, t.Name) }) {
-			answers <- nil
-		}
-	}
-	for range len(others) + 1 {
-		for _, l := range <-answers {
-			if id, n := protocol.SplitGroupID(l.group); id == t.ID {
-				out[n] = l
-			}
-		}
-	}
-	return out
-}
-
-func (s *Service) askTopicStatus(ctx context.Context, b protocol.BrokerID, name string) []led {
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		deadline = time.Now().Add(syncTimeout)
-	}
-	r, err := s.ask(ctx, b, &protocol.Request{Op: protocol.OpTopicStatus, Topic: name, Hops: 1, DeadlineMs: remainingMs(deadline)})
-	if err == nil && r.Err != nil {
-		err = r.Err
-	}
-	var all []led
-	if err == nil {
-		all, err = decodeLed(r.Body)
-	}
-	if err != nil {
-		s.log.Debug("a leader does not tell the state of its partitions", "broker", b, "topic", name, "error", err)
-		return nil
-	}
-	return all
-}
-
-// topicStatus describes the partitions of a topic that are led here.
-func (s *Service) topicStatus(t *topic) []led {
-	var all []led
-	for _, p := range t.parts {
-		if l, ok := s.ledHere(p); ok {
-			all = append(all, l)
-		}
-	}
-	return all
-}
-
-// topicStatusFor answers another broker.
-func (s *Service) topicStatusFor(name string) *protocol.Response {
-	t := s.table.Load().topics[name]
-	if t == nil {
-		return &protocol.Response{Err: protocol.Errorf(protocol.UnknownTopicOrPartition, "topic %q is not known to broker %d", name, s.id)}
-	}
-	return &protocol.Response{Body: appendLed(nil, s.topicStatus(t))}
 }
 
 // topicInfo describes a topic as far as every broker knows it.

@@ -169,12 +169,15 @@ type partitionJSON struct {
 	Target        []protocol.BrokerID `json:"target,omitempty"`
 	LogStart      int64               `json:"log_start"`
 	HighWatermark int64               `json:"high_watermark"`
+
+	ReplicaStates []protocol.ReplicaInfo `json:"replica_states,omitempty"`
 }
 
 func topicDescribe(env Env) *cli.Command {
 	return &cli.Command{
 		Name: "describe", Usage: "show a topic's partitions, leaders and offsets", ArgsUsage: "NAME", Flags: adminFlags(),
-		Description: "HIGH is the high watermark: the offset after the last committed record.\n\nExamples:\n" +
+		Description: "LAG is how many entries of the leader's log each replica lacks, in the order of REPLICAS.\n" +
+			"HIGH is the high watermark: the offset after the last committed record.\n\nExamples:\n" +
 			"  logq topic describe events\n  logq topic describe events --json | jq '.partitions[] | {id, leader, high_watermark}'",
 		Action: func(c *cli.Context) error {
 			name, err := topicArg(c)
@@ -200,7 +203,7 @@ func describe(t protocol.TopicInfo) describeJSON {
 	for _, p := range t.Partitions {
 		d.Partitions = append(d.Partitions, partitionJSON{
 			ID: p.ID, Leader: p.Leader, Term: p.Term, Replicas: nonNil(p.Replicas), InSync: nonNil(p.InSync), Target: p.Target,
-			LogStart: p.LogStart, HighWatermark: p.HighWatermark,
+			LogStart: p.LogStart, HighWatermark: p.HighWatermark, ReplicaStates: p.ReplicaStates,
 		})
 	}
 	return d
@@ -215,18 +218,50 @@ func printTopic(env Env, t protocol.TopicInfo) error {
 		fmt.Fprintf(env.Out, "config    %s=%s\n", k, t.Config[k])
 	}
 	fmt.Fprintln(env.Out)
-	rows := [][]string{{"PARTITION", "LEADER", "TERM", "REPLICAS", "IN SYNC", "START", "HIGH", ""}}
+	rows := [][]string{{"PARTITION", "LEADER", "TERM", "REPLICAS", "IN SYNC", "LAG", "START", "HIGH", ""}}
 	for _, p := range t.Partitions {
-		moving := ""
-		if len(p.Target) > 0 {
-			moving = "moving to " + brokerList(p.Target)
-		}
 		rows = append(rows, []string{
-			fmt.Sprint(p.ID), leaderText(p.Leader), fmt.Sprint(p.Term), brokerList(p.Replicas), brokerList(p.InSync),
-			strconv.FormatInt(p.LogStart, 10), strconv.FormatInt(p.HighWatermark, 10), moving,
+			fmt.Sprint(p.ID), leaderText(p.Leader), fmt.Sprint(p.Term), brokerList(p.Replicas), brokerList(p.InSync), lags(&p),
+			strconv.FormatInt(p.LogStart, 10), strconv.FormatInt(p.HighWatermark, 10), remarks(&p),
 		})
 	}
 	return table(env.Out, rows)
+}
+
+// lags is how far each replica is behind, in their order.
+func lags(p *protocol.PartitionInfo) string {
+	var out []string
+	for _, b := range p.Replicas {
+		lag := "?"
+		for _, r := range p.ReplicaStates {
+			if r.Broker == b && r.State != protocol.ReplicaFailed {
+				lag = strconv.FormatUint(r.Lag, 10)
+			}
+		}
+		out = append(out, lag)
+	}
+	return strings.Join(out, ",")
+}
+
+// remarks is what is not as it should be.
+func remarks(p *protocol.PartitionInfo) string {
+	var out []string
+	for _, r := range p.ReplicaStates {
+		text := strings.ReplaceAll(r.State, "_", " ")
+		switch {
+		case r.State == protocol.ReplicaInSync && !r.Learner, r.State == protocol.ReplicaBehind:
+			continue
+		case r.Reason != "":
+			text += ": " + r.Reason
+		case r.Learner:
+			text = fmt.Sprintf("learner, %s, lacks %d", text, r.Lag)
+		}
+		out = append(out, fmt.Sprintf("%d %s", r.Broker, text))
+	}
+	if len(p.Target) > 0 {
+		out = append(out, "moving to "+brokerList(p.Target))
+	}
+	return strings.Join(out, "; ")
 }
 
 func leaderText(id protocol.BrokerID) string {
