@@ -115,6 +115,22 @@ func (b *Broker) hostSamples(out *scrape) {
 	out.count("logq_raft_strays_total", "Messages of peers for groups that aren't open here.", float64(h.Strays))
 	out.count("logq_raft_bad_frames_total", "Append messages whose entries failed their checks.", float64(h.BadFrames))
 	out.count("logq_raft_cold_read_errors_total", "Failed reads of old entries for followers.", float64(h.ColdReadErrors))
+	out.set("logq_flushes_hung", "Group commits under way for longer than half an election timeout.", float64(h.HungFlushes))
+	out.set("logq_raft_groups", "Replicas that are open.", float64(h.Groups))
+	out.set("logq_raft_groups_awake", "Of these, those that need ticks; the others are quiet or out of service.", float64(h.Awake))
+	out.count("logq_raft_failed_total", "Replicas that were taken out of service.", float64(h.Failed))
+	out.count("logq_recovery_bytes_total", "Bytes read from disk and sent to replicas that are far behind.", float64(h.RecoveryBytes))
+	out.count("logq_recovery_refused_total", "Messages with such bytes that were put off, since a bound was reached.", float64(h.RecoveryRefused))
+	out.set("logq_recovery_groups", "Groups that have sent many such bytes lately.", float64(h.RecoveringGroups))
+	a := b.host.Activity()
+	out.count("logq_raft_campaigns_total", "Elections that replicas here have begun.", float64(a.Campaigns))
+	out.count("logq_raft_elected_total", "Elections that replicas here have won.", float64(a.Elected))
+	out.count("logq_raft_deposed_total", "Leaders here that lead no more.", float64(a.Deposed))
+	out.count("logq_raft_transfers_total", "Hand-overs of leadership that were asked for here.", float64(a.Transfers))
+	const pulses = "Pulses to and from other brokers, which keep quiet groups quiet."
+	out.count("logq_pulses_total", pulses, float64(a.PulsesSent), "direction", "sent")
+	out.count("logq_pulses_total", pulses, float64(a.PulsesHeard), "direction", "heard")
+	out.count("logq_pulses_dropped_total", "Pulses that could not be queued.", float64(a.PulsesDropped))
 }
 
 func (b *Broker) peerSamples(out *scrape) {

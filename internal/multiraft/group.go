@@ -250,6 +250,9 @@ func (g *Group) publish() {
 		now.role, now.leader, now.serving = raft.RoleFollower, 0, false
 	}
 	if old == nil || !sameView(*old, now) {
+		if old != nil {
+			g.shard.h.activity.turned(old.role, now.role)
+		}
 		g.view.Store(&now)
 		g.shard.h.changes.note(g)
 		changed = true

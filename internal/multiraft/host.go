@@ -156,6 +156,7 @@ type Host struct {
 	journal  *queue[save]
 	recovery *recovery
 	links    Links // o.Transport if it is one, else nil
+	activity activity
 	lanes    *lanes
 	beat     *beat
 	changes  *changes
@@ -204,7 +205,7 @@ func New(o Options) (*Host, error) {
 	h.links, _ = o.Transport.(Links)
 	h.recovery = newRecovery(h)
 	h.lanes = newLanes()
-	h.beat = newBeat(h.links, h.lanes, o.Shards)
+	h.beat = newBeat(h.links, h.lanes, o.Shards, &h.activity)
 	h.wakesPerTick = max(1, int(int64(o.WakesPerSecond)*int64(o.Tick)/int64(time.Second))/o.Shards)
 	for n := range o.Shards {
 		h.shards = append(h.shards, newShard(h, n))

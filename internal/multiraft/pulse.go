@@ -41,8 +41,9 @@ var plainPulse = []byte{pulseVersion}
 // beat sends pulses to all other brokers. A pulse leaves when every shard has
 // turned since the last one: a shard that is stuck silences the broker.
 type beat struct {
-	links Links
-	lanes *lanes
+	links    Links
+	lanes    *lanes
+	activity *activity
 
 	mu      sync.Mutex
 	turned  []bool                               // by shard; guarded by mu
@@ -50,9 +51,9 @@ type beat struct {
 	owed    map[protocol.BrokerID][]raft.GroupID // notices; guarded by mu
 }
 
-func newBeat(links Links, l *lanes, shards int) *beat {
+func newBeat(links Links, l *lanes, shards int, a *activity) *beat {
 	return &beat{
-		links: links, lanes: l, turned: make([]bool, shards), missing: shards,
+		links: links, lanes: l, activity: a, turned: make([]bool, shards), missing: shards,
 		owed: make(map[protocol.BrokerID][]raft.GroupID),
 	}
 }
@@ -90,8 +91,10 @@ func (b *beat) send(to protocol.BrokerID) {
 			body = append(body, owed[i][:]...)
 		}
 	}
+	sent := b.links.SendPulse(to, body)
+	b.activity.pulsed(sent)
 	switch {
-	case !b.links.SendPulse(to, body):
+	case !sent:
 	case n == len(owed):
 		delete(b.owed, to)
 	default:

@@ -113,7 +113,13 @@ func (s *shard) handle(e *event) {
 	case evNotice:
 		s.notice(g, e.broker)
 	case evTransfer:
-		s.guard(g, func() { e.reply <- g.rep.Transfer(e.to, &s.out) })
+		s.guard(g, func() {
+			err := g.rep.Transfer(e.to, &s.out)
+			if err == nil {
+				s.h.activity.transfers.Add(1)
+			}
+			e.reply <- err
+		})
 	case evConfig:
 		s.propose(g, e.change)
 	case evTrim:
