@@ -91,19 +91,17 @@ func (m *mirror) deliverMsgs(st *step, to []raft.ReplicaID) {
 	}
 }
 
-// campaign starts an election: with a pre-vote, or as if the leader had asked for it.
+// campaign starts an election. If the scenario has no pre-vote, all consent to it at
+// once; gather lets the requests for votes go past those who hear a leader.
 func (m *mirror) campaign(id raft.ReplicaID) {
-	s := m.status(id)
 	delete(m.timeouts, id)
-	if m.s.polite || s.Role != raft.RoleFollower {
-		m.c.Campaign(id)
+	m.c.Campaign(id)
+	if m.s.polite {
 		return
 	}
-	from := s.Leader
-	if from == 0 {
-		from = id%2 + 1 // any other
+	for _, e := range m.c.Take(func(e *rafttest.Envelope) bool { return e.Type == raft.MsgPreVote }) {
+		m.c.Hand(rafttest.Envelope{Message: raft.Message{Type: raft.MsgPreVoteReply, From: e.To, To: id, Term: e.Term, Context: e.Context}})
 	}
-	m.c.Hand(rafttest.Envelope{Message: raft.Message{Type: raft.MsgTimeoutNow, From: from, To: id, Term: s.Term}})
 }
 
 // tick lets time pass. If the scenario has set a timeout, an election begins at its

@@ -12,9 +12,12 @@
 //     evened out in one place, which is named at script in script_test.go.
 //
 // Where the two don't agree, the tests have a table with the reason of each, which
-// must be neither too short nor too long.
+// must be neither too short nor too long. Random scenarios are run likewise, and of
+// them nothing is excused: campaigns and proposals by leaders that reach some of the
+// others (-scenarios says how many).
 //
 //	go test ./raft/etcdtest
+//	go test ./raft/etcdtest -run Random -v -args -scenarios 20000
 //
 // tells more with -v, and much less of that with DATADRIVEN_QUIET_LOG=true. The two
 // are also measured on the same work:

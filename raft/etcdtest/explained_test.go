@@ -3,7 +3,8 @@ package etcdtest
 import "strings"
 
 // exception is why the two differ at some points of a scenario: the lines of its
-// commands, or "end".
+// commands, or "end". A + marks those that do only when pre-vote and check-quorum
+// were added.
 type exception struct{ at, why string }
 
 // The reasons that more than one scenario has.
@@ -36,7 +37,7 @@ var explained = map[string][]exception{
 		{"288 334", removed},
 	},
 	"confchange_v2_replace_leader":          {{"50 149 163 324 417", stepsDown}},
-	"confchange_v2_replace_leader_stepdown": {{"51 69 171", stepsDown}},
+	"confchange_v2_replace_leader_stepdown": {{"51 69 171 +183", stepsDown}},
 	"replicate_pause":                       {{"177", secondBeat}},
 	"slow_follower_after_compaction":        {{"108", secondBeat}},
 	"snapshot_succeed_via_app_resp":         {{"107 138", secondBeat}},
@@ -46,11 +47,13 @@ var explained = map[string][]exception{
 }
 
 // reasons returns those of a scenario by point.
-func reasons(name string) map[string]string {
+func reasons(s *script) map[string]string {
 	out := map[string]string{}
-	for _, e := range explained[name] {
+	for _, e := range explained[s.name] {
 		for _, at := range strings.Fields(e.at) {
-			out[at] = e.why
+			if line, polite := strings.CutPrefix(at, "+"); s.added || !polite {
+				out[line] = e.why
+			}
 		}
 	}
 	return out

@@ -47,7 +47,7 @@ func newMirror(s *script) (*mirror, error) {
 		return nil, err
 	}
 	if !s.polite {
-		c.Forge() // campaign makes messages up
+		c.Forge() // messages are made up; see campaign
 	}
 	m := &mirror{
 		c: c, s: s, out: map[raft.ReplicaID][]rafttest.Envelope{}, told: map[raft.ReplicaID]raft.Index{},
@@ -85,6 +85,7 @@ func (m *mirror) gather() {
 			if e.Type == raft.MsgTimeoutNow && m.handing[e.From] != e.To {
 				continue // a leader that is removed names its successor
 			}
+			e.Transfer = e.Transfer || e.Type == raft.MsgVote && !m.s.polite
 			m.out[e.From] = append(m.out[e.From], e)
 		}
 		again := false
@@ -154,6 +155,9 @@ func (m *mirror) deliver(to raft.ReplicaID, drop bool, match func(e *rafttest.En
 			delete(m.forgot, to)
 		}
 		m.c.Hand(e)
+		if !m.s.polite {
+			m.c.Take(func(r *rafttest.Envelope) bool { return r.To == e.From && r.Reject && r.Term > e.Term })
+		}
 		m.gather()
 	}
 	return len(batch)

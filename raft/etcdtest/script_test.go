@@ -26,8 +26,11 @@ type step struct {
 //   - Groups begin with a log of term 1 on both sides and in term 1, in which etcd's
 //     environment has a snapshot; ours begins behind a trimmed log.
 //   - Pre-vote and check-quorum are always on here. If a scenario uses either, etcd
-//     gets both. If it uses none, ours campaigns as if its leader had asked it to, as
-//     that goes without a pre-vote and past those who hear the leader.
+//     gets both. If it uses none, it runs twice: with both added, and without. Then
+//     all consent to each campaign of ours, and the requests for votes are marked as
+//     those are for which the leader has asked, which even those heed who hear it.
+//   - Who hears of an earlier term answers with its own here; etcd's does so only with
+//     pre-vote or check-quorum. Without them the answer is lost.
 //   - A leader that is removed steps down here, so etcd's does. That it names its
 //     successor is withheld.
 //   - Changes of voters go through a joint state here that the leader leaves by
@@ -44,10 +47,10 @@ type script struct {
 	name  string
 	steps []step
 	start beginning
-	// polite: the scenario uses pre-vote or check-quorum.
-	polite   bool
-	async    bool
-	inflight int
+	// polite: the scenario uses pre-vote or check-quorum, or they were added.
+	polite, added bool
+	async         bool
+	inflight      int
 }
 
 // printing are the commands that only print.
