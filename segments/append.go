@@ -186,7 +186,9 @@ func (l *Log) evict() {
 
 // Truncate drops the entries from index `from` on, in memory at once and on disk
 // with the next Flush. Nothing happens if there are none. Committed entries are
-// refused with an *OrderError. The next append must have a higher write term.
+// refused with an *OrderError. With damage before `from` it is refused with a
+// *CorruptionError: what is cut off may be the evidence that the damaged entries were
+// there, so repair them first. The next append must have a higher write term.
 func (l *Log) Truncate(from Index) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -197,6 +199,9 @@ func (l *Log) Truncate(from Index) error {
 		return &OrderError{What: "truncation at or below the commit index or the log start", Got: uint64(from), Want: uint64(max(l.commit+1, l.first))}
 	case from > l.last:
 		return nil
+	}
+	if len(l.gaps) > 0 && l.gaps[0].lo < from {
+		return l.gaps[0].err(l.gaps[0].lo)
 	}
 	at := l.place(from)
 	l.truncated++
@@ -218,6 +223,7 @@ func (l *Log) Truncate(from Index) error {
 		l.lastTerm = l.terms[n-1].Term
 	}
 	l.taken, l.durable = min(l.taken, l.last), min(l.durable, l.last)
+	l.keepGaps(l.first, l.last)
 	l.mustRise = true
 	return nil
 }

@@ -215,10 +215,7 @@ func (l *Log) openFile(st *step) (err error) {
 // makeFile makes the file with its header, durable with its name before the
 // first frame is written.
 func (l *Log) makeFile(s *segment, end int64) (err error) {
-	h := FileHeader{
-		Identity: l.o.Identity, ID: s.id, BaseIndex: s.base, BaseOffset: s.baseOffset,
-		BasePrevTerm: s.basePrev, Created: s.created, Config: s.config, Start: s.starts,
-	}
+	h := l.fileHeader(s)
 	name := s.path
 	if s.starts {
 		name += startSuffix

@@ -103,8 +103,16 @@ func FuzzOpen(f *testing.F) {
 			}
 			return
 		}
-		if l.Last() > 0 && inspectErr != nil {
+		if l.Last() > 0 && inspectErr != nil && !errors.Is(inspectErr, segments.ErrCorrupt) {
 			t.Fatalf("Inspect refuses what Open reads: %v", inspectErr)
+		}
+		if len(l.Damage()) > 0 {
+			_, err := l.ReadFrames(nil, l.First(), l.Last()+1)
+			if !errors.Is(err, segments.ErrCorrupt) {
+				t.Fatalf("damage %v, and a read gives %v", l.Damage(), err)
+			}
+			must(t, l.Close())
+			return
 		}
 		before := entries(t, l)
 		term := max(l.LastTerm(), 1) + 1<<40

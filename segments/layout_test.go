@@ -103,11 +103,23 @@ func TestEvidence(t *testing.T) {
 			mem := vfs.NewMem()
 			craft(t, mem, FileHeader{ID: 5, BaseIndex: 1}, entry(1, 1, 0, 1, 0, 0), entry(2, 2, 1, 3, 1, 0), hole, tt.later)
 			l, rec, err := openCrafted(mem)
+			if err == nil {
+				err = damageOf(l)
+			}
 			if tt.corrupt != errors.Is(err, ErrCorrupt) || !tt.corrupt && (err != nil || l.Last() != 2) {
 				t.Errorf("got %v, %+v", err, rec)
 			}
 		})
 	}
+}
+
+// damageOf returns the error that a read of a damaged log gives.
+func damageOf(l *Log) error {
+	if len(l.Damage()) == 0 {
+		return nil
+	}
+	_, err := l.ReadFrames(nil, l.First(), l.Last()+1)
+	return err
 }
 
 // TestContinuity: a segment must continue the one before it exactly.
@@ -131,6 +143,9 @@ func TestContinuity(t *testing.T) {
 			craft(t, mem, FileHeader{ID: 5, BaseIndex: 1}, entry(1, 1, 0, 1, 0, 0), entry(2, 2, 1, 3, 1, 0))
 			craft(t, mem, tt.second, tt.first)
 			l, _, err := openCrafted(mem)
+			if err == nil {
+				err = damageOf(l)
+			}
 			if tt.ok {
 				if err != nil || l.Last() != tt.first.frame.Index {
 					t.Errorf("got %v", err)

@@ -42,6 +42,8 @@ const (
 	// idRollBits is how far a segment ID is shifted to make room for the rolls
 	// within one term.
 	idRollBits = 24
+	// gapsMax bounds the damaged places of a log; one with more is beyond repair.
+	gapsMax = 1024
 	// readRetriesMax bounds how often a read begins again because the log was
 	// truncated under it.
 	readRetriesMax = 8

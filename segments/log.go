@@ -47,6 +47,9 @@ type Log struct {
 	looseFirst Index
 	commit     Index
 
+	// gaps are what can't be read, ascending; a Repair changes them too.
+	gaps []*gap
+
 	// Changed by owner and Flush.
 	tail tail
 	gone []*segment // dropped by a Truncate, their files to be removed

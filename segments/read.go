@@ -147,6 +147,9 @@ func (l *Log) ReadBatches(dst []byte, from, until record.Offset, maxBytes int) (
 				return len(out)-len(dst) < maxBytes, nil
 			})
 		}
+		if len(out) > len(dst) && errors.Is(err, ErrCorrupt) {
+			return nil // what is before the damage is good
+		}
 		return err
 	})
 	if err != nil {
@@ -245,10 +248,13 @@ func (l *Log) source(lo, hi Index) (source, error) {
 	if lo >= l.tail.first(end) {
 		return source{frames: l.tail.slices(lo, hi), lo: lo, end: hi, last: hi == end}, nil
 	}
+	if g := l.gapAt(lo); g != nil {
+		return source{}, g.err(lo)
+	}
 	s := l.segmentOf(lo)
 	limit, limitPos := l.onDisk(s)
 	m := s.floor(lo)
-	hi = min(hi, limit)
+	hi = l.soundUntil(lo, min(hi, limit))
 	return source{seg: s, first: m.index, pos: m.pos, endPos: s.ceil(hi, limitPos), lo: lo, end: hi, last: hi == end}, nil
 }
 

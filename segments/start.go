@@ -119,7 +119,7 @@ func (l *Log) Reset(s Start, write Term) error {
 	l.truncated++
 	l.tail = tail{}
 	l.cur, l.loose = nil, nil
-	l.terms, l.configs = nil, nil
+	l.terms, l.configs, l.gaps = nil, nil, nil
 	l.first, l.prevTerm, l.start = s.PrevIndex+1, s.PrevTerm, s.NextOffset
 	l.firstConfig = ConfigAt{s.ConfigIndex, append([]byte(nil), s.Config...)}
 	l.last, l.lastTerm, l.next = s.PrevIndex, s.PrevTerm, s.NextOffset
@@ -160,6 +160,7 @@ func (l *Log) TrimFront(i Index) error {
 	l.truncated++ // readers look again at what there is
 	l.first, l.prevTerm, l.start = seg.base, seg.basePrev, seg.baseOffset
 	l.firstConfig = seg.config
+	l.keepGaps(l.first, l.last)
 	for len(l.configs) > 0 && l.configs[0].Index < l.first {
 		l.configs = l.configs[1:]
 	}

@@ -43,7 +43,7 @@ func (w *window) bytes(pos int64, n int) ([]byte, error) {
 	if pos >= w.pos && pos+int64(n) <= w.pos+int64(len(w.buf)) {
 		return w.buf[pos-w.pos:][:n], nil
 	}
-	want := int(min(int64(max(n, w.step)), w.size-pos))
+	want := int(max(min(int64(max(n, w.step)), w.size-pos), 0))
 	w.step = min(2*w.step, scanBytes)
 	if cap(w.buf) < want {
 		w.buf = make([]byte, want)
