@@ -1,6 +1,7 @@
 package raft
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -118,6 +119,21 @@ func (c *Core) adopt(e ConfigEntry) {
 	c.configs = append(c.configs, e)
 	c.quiet = false
 	c.seatAll()
+}
+
+// LearnConfig tells of a configuration in the log that could not be read when the
+// core started (see SetDamaged) and can be now. One that is known, or older than the
+// committed one, changes nothing.
+func (c *Core) LearnConfig(e ConfigEntry) {
+	k, known := slices.BinarySearchFunc(c.configs, e.Index, func(have ConfigEntry, i Index) int { return cmp.Compare(have.Index, i) })
+	if known || k == 0 || e.Index > c.view.last || c.fault != nil {
+		return
+	}
+	c.configs = slices.Insert(c.configs, k, ConfigEntry{Index: e.Index, Config: e.Config.Clone()})
+	c.settleConfigs()
+	c.quiet = false
+	c.seatAll()
+	c.check()
 }
 
 // dropConfigs goes back to the configuration in force before entry i, which is

@@ -78,7 +78,7 @@ func TestMessageDecodeRefuses(t *testing.T) {
 		"field cut off":         good[:len(good)-1],
 		"version":               edit(0, 2),
 		"type 0":                edit(1, 0),
-		"type unknown":          edit(1, 11),
+		"type unknown":          edit(1, 13),
 		"flag unknown":          edit(2, 8),
 		"field unknown":         edit(24, 0x20),
 		"field present but 0":   edit(25, 0),

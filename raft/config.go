@@ -96,9 +96,9 @@ type LogState struct {
 	// bound. Until the log is as up-to-date again the replica votes only for
 	// candidates that are, and its own vote for itself doesn't count.
 	Promised EntryID
-	// Damaged is the first entry that can't be read, 0 if all can; see
-	// Core.SetDamaged.
-	Damaged Index
+	// Damaged is the first entry that can't be read, 0 if all can, and Unsettled the
+	// first above Commit; see Core.SetDamaged.
+	Damaged, Unsettled Index
 	// WriteTerm is the highest leader term under which any of it was written, at
 	// least the last entry's: the log may be ahead of the hard state. 0: unknown.
 	WriteTerm Term
@@ -164,7 +164,10 @@ func (s *LogState) validate() error {
 	check((len(s.Terms) == 0) == (s.Last == s.Prev.Index), "raft: log state: %d term starts for the entries after %d to %d", len(s.Terms), s.Prev.Index, s.Last)
 	check(s.Commit == 0 || s.Commit >= s.Prev.Index && s.Commit <= s.Last,
 		"raft: log state: commit index %d is outside [%d, %d]: the log has lost committed entries", s.Commit, s.Prev.Index, s.Last)
-	check(s.Damaged == 0 || s.Damaged > s.Prev.Index && s.Damaged <= s.Last, "raft: log state: damaged entry %d is outside (%d, %d]", s.Damaged, s.Prev.Index, s.Last)
+	for _, i := range [...]Index{s.Damaged, s.Unsettled} {
+		check(i == 0 || i > s.Prev.Index && i <= s.Last, "raft: log state: damaged entry %d is outside (%d, %d]", i, s.Prev.Index, s.Last)
+	}
+	check(s.Unsettled == 0 || s.Damaged != 0 && s.Damaged <= s.Unsettled, "raft: log state: the first damaged entry is %d, the first above the commit index %d", s.Damaged, s.Unsettled)
 	check((s.Promised.Index == 0) == (s.Promised.Term == 0), "raft: log state: promised is %v; index and term are both 0 or neither", s.Promised)
 	for i, e := range s.Configs {
 		check(e.Index <= s.Last && (i == 0 || e.Index > max(s.Prev.Index, s.Configs[i-1].Index)),

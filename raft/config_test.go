@@ -130,7 +130,7 @@ func TestLogStateReportsAllFaults(t *testing.T) {
 		"entries without a term":        {Last: 3},
 		"commit behind the end":         {Commit: 1},
 		"commit before the start":       {Prev: raft.EntryID{Term: 1, Index: 4}, Last: 4, Commit: 3},
-		"damage outside":                {Damaged: 1},
+		"damage outside":                {Damaged: 1, Unsettled: 1},
 		"promised without a term":       {Promised: raft.EntryID{Index: 4}},
 		"configuration behind the end":  {Configs: []raft.ConfigEntry{{Index: 1, Config: raft.Config{Voters: ids(1)}}}},
 		"configurations not in order":   {Last: 9, Terms: []raft.TermStart{{Term: 1, First: 1}}, Configs: []raft.ConfigEntry{{Index: 2}, {Index: 2}}},
@@ -141,7 +141,7 @@ func TestLogStateReportsAllFaults(t *testing.T) {
 			t.Errorf("%s is accepted: %+v", name, ls)
 		}
 	}
-	_, err := raft.New(raft.Options{ID: 1, Voters: ids(1, 1)}, nil, raft.HardState{}, raft.LogState{Damaged: 7, Promised: raft.EntryID{Term: 1}})
+	_, err := raft.New(raft.Options{ID: 1, Voters: ids(1, 1)}, nil, raft.HardState{}, raft.LogState{Damaged: 7, Unsettled: 7, Promised: raft.EntryID{Term: 1}})
 	for _, part := range []string{"appears twice", "damaged", "promised", "log is nil"} {
 		if err == nil || !strings.Contains(err.Error(), part) {
 			t.Errorf("%v doesn't say %q", err, part)

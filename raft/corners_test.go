@@ -82,7 +82,7 @@ func TestOptionsAreBounded(t *testing.T) {
 		}
 	}
 	if _, err := raft.New(raft.Options{ID: 1}, flatLog{1}, raft.HardState{}, raft.LogState{
-		Prev: raft.EntryID{Term: 1, Index: 4}, Last: 5, Damaged: 4, Terms: []raft.TermStart{{Term: 1, First: 5}},
+		Prev: raft.EntryID{Term: 1, Index: 4}, Last: 5, Damaged: 4, Unsettled: 4, Terms: []raft.TermStart{{Term: 1, First: 5}},
 	}); err == nil {
 		t.Error("damage before the start of the log is accepted")
 	}

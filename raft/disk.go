@@ -35,24 +35,31 @@ func (c *Core) checkRepaired() {
 	}
 }
 
-// SetDamaged tells that entry first of the log, and maybe others behind it, can't
-// be read: the bytes are damaged, though which entries they were is known. 0 tells
-// that all are good again. Until then the replica acknowledges only what is before.
-// It votes by its whole log, since what was counted on it for was the whole log. A
-// leader goes on if the damage is in what is committed, which others have; else it
-// hands over.
-func (c *Core) SetDamaged(first Index) error {
+// SetDamaged tells which entries of the log can't be read: the bytes are damaged,
+// though which entries they were is known. first is the first of them, 0 if there is
+// none; unsettled is the first that lies above the commit index, 0 if none does. The
+// driver tells again when its commit index passes unsettled.
+//
+// What is committed is on others too, and doesn't bear on this replica's part in the
+// group: it is missing only to those who want to read it here. An entry that may not be
+// committed does: the replica acknowledges only what is before, and a leader hands
+// over. It votes by its whole log, since what was counted on it for was the whole log.
+func (c *Core) SetDamaged(first, unsettled Index) error {
 	if c.fault != nil {
 		return ErrFaulted
 	}
-	if first != 0 && (first <= c.view.prev.Index || first > c.view.last) {
-		return fmt.Errorf("raft: entry %d is damaged in a log of (%d, %d]", first, c.view.prev.Index, c.view.last)
+	for _, i := range [...]Index{first, unsettled} {
+		if i != 0 && (i <= c.view.prev.Index || i > c.view.last) || unsettled != 0 && (first == 0 || first > unsettled) {
+			return fmt.Errorf("raft: entries from %d and %d on are damaged in a log of (%d, %d]", first, unsettled, c.view.prev.Index, c.view.last)
+		}
 	}
-	c.damaged, c.quiet = first, false
+	c.damaged, c.unsettled, c.quiet, c.follow.waits = first, unsettled, false, false
+	c.settleAlone()
+	unsettled = c.unsettled
 	switch {
-	case c.role == RoleLeader && first > c.commit:
+	case c.role == RoleLeader && unsettled > c.commit:
 		c.yield()
-	case first != 0 && (c.role == RoleCandidate || c.role == RolePreCandidate):
+	case unsettled != 0 && (c.role == RoleCandidate || c.role == RolePreCandidate):
 		c.becomeFollower(c.hard.Term, 0) // it has asked with a log that it hasn't got
 	case c.role == RoleLeader:
 		c.maybeCommit()
@@ -64,6 +71,14 @@ func (c *Core) SetDamaged(first Index) error {
 	return nil
 }
 
+// settleAlone: all that is on the disk of the only voter is committed, and nobody else
+// could have it.
+func (c *Core) settleAlone() {
+	if c.alone() {
+		c.unsettled = 0
+	}
+}
+
 // abstains says that this replica's own vote counts for nothing, since its log has
 // gaps. It still campaigns, with what is before the gap, if nothing is missing that
 // is known to be committed: when a majority of the others votes for that, none of
@@ -71,11 +86,13 @@ func (c *Core) SetDamaged(first Index) error {
 // with this replica and one without it share another one. The missing entries are
 // dropped then. Without this a replica whose unique, never committed entry is
 // damaged could refuse its vote to everyone else for ever.
-func (c *Core) abstains() bool { return c.repairing() || c.damaged != 0 }
+func (c *Core) abstains() bool { return c.repairing() || c.unsettled != 0 }
 
-// mayWin says whether a campaign makes sense.
+// mayWin says whether a campaign makes sense. What is behind the damage would be
+// dropped, a configuration too: with one there this replica doesn't campaign, since it
+// would count votes by a configuration that its log, as far as it counts, hasn't got.
 func (c *Core) mayWin() bool {
-	return !c.abstains() || !c.alone() && (c.damaged == 0 || c.damaged > c.commit)
+	return !c.abstains() || !c.alone() && (c.unsettled == 0 || c.unsettled > c.commit && c.config().Index < c.unsettled)
 }
 
 // ownBallot is this replica's vote for itself.
@@ -86,30 +103,32 @@ func (c *Core) ownBallot() ballot {
 	return ballotYes
 }
 
-// lastSound returns the last entry before any damage: what a candidate has to offer.
+// lastSound returns the last entry before any unsettled damage: what a candidate has
+// to offer.
 func (c *Core) lastSound() EntryID {
-	if c.damaged == 0 {
+	if c.unsettled == 0 {
 		return c.view.lastID()
 	}
-	t, ok := c.view.term(c.damaged - 1)
+	t, ok := c.view.term(c.unsettled - 1)
 	if !ok {
-		invariants.Assertf(false, "damaged entry %d of a log of (%d, %d]", c.damaged, c.view.prev.Index, c.view.last)
+		invariants.Assertf(false, "unsettled damaged entry %d of a log of (%d, %d]", c.unsettled, c.view.prev.Index, c.view.last)
 	}
-	return EntryID{Term: t, Index: c.damaged - 1}
+	return EntryID{Term: t, Index: c.unsettled - 1}
 }
 
 // dropMissing gives up, as a new leader, what a majority of the others hasn't got.
 func (c *Core) dropMissing() {
-	if c.damaged != 0 {
-		c.truncateFrom(c.damaged)
+	if c.unsettled != 0 {
+		c.truncateFrom(c.unsettled)
 	}
 	c.promised = EntryID{}
 }
 
-// sound returns the end of the prefix that is on disk and can be read.
+// sound returns the end of the prefix that is on disk, and readable where it isn't
+// settled.
 func (c *Core) sound() Index {
-	if c.damaged != 0 {
-		return min(c.view.durable, c.damaged-1)
+	if c.unsettled != 0 {
+		return min(c.view.durable, c.unsettled-1)
 	}
 	return c.view.durable
 }

@@ -29,6 +29,9 @@ var (
 	// ErrSticky: a vote was ignored because this replica hears its leader. It had
 	// no effect.
 	ErrSticky = errors.New("raft: vote ignored, the leader is alive")
+	// ErrDamaged: the leader replaces entries behind damaged ones (SetDamaged). That
+	// has to wait for their repair; the leader has them, and sends this again.
+	ErrDamaged = errors.New("raft: entries before those that the leader replaces are damaged")
 	// ErrFaulted: Faulted was called; open the replica anew.
 	ErrFaulted = errors.New("raft: the replica's disk has failed")
 	// ErrReadyFirst: the core already holds entries to append. Carry out Ready,

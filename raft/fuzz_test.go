@@ -122,7 +122,7 @@ func hostile(script []byte) error {
 func knownError(err error) bool {
 	var pe *raft.ProtocolError
 	return errors.As(err, &pe) || slices.ContainsFunc([]error{
-		raft.ErrStale, raft.ErrSticky, raft.ErrUnknownPeer, raft.ErrWrongGroup, raft.ErrReadyFirst,
+		raft.ErrStale, raft.ErrSticky, raft.ErrUnknownPeer, raft.ErrWrongGroup, raft.ErrReadyFirst, raft.ErrDamaged,
 	}, func(e error) bool { return errors.Is(err, e) })
 }
 

@@ -375,9 +375,9 @@ func (d *lonely) play() {
 		}
 	case 12:
 		if b.pick(2) == 0 {
-			_ = c.SetDamaged(raft.Index(b.pick(9)))
+			_ = c.SetDamaged(raft.Index(b.pick(9)), raft.Index(b.pick(9)))
 		} else {
-			_ = c.SetDamaged(0)
+			_ = c.SetDamaged(0, 0)
 		}
 	case 13:
 		c.Wake(b.pick(5))

@@ -99,6 +99,14 @@ const (
 	// to begin its own after the entry Index, LogTerm. Commit, Context as in an
 	// append, and answered like one.
 	MsgJump
+	// MsgRepair and MsgRepairReply go between drivers, about entries whose bytes are
+	// damaged; Step refuses them. MsgRepair asks for the entries [Lo, Hi), all of
+	// EntryTerm. Context.
+	MsgRepair
+	// MsgRepairReply brings entries [Lo, Hi) of EntryTerm, or with Reject none; then
+	// Index, LogTerm are the entry before the sender's log if that begins behind Lo,
+	// so that they are committed. Context as asked.
+	MsgRepairReply
 
 	messageTypeEnd
 )
@@ -106,7 +114,7 @@ const (
 var messageTypeNames = [...]string{
 	MsgPreVote: "PreVote", MsgPreVoteReply: "PreVoteReply", MsgVote: "Vote", MsgVoteReply: "VoteReply",
 	MsgAppend: "Append", MsgAppendReply: "AppendReply", MsgHeartbeat: "Heartbeat", MsgHeartbeatReply: "HeartbeatReply",
-	MsgTimeoutNow: "TimeoutNow", MsgJump: "Jump",
+	MsgTimeoutNow: "TimeoutNow", MsgJump: "Jump", MsgRepair: "Repair", MsgRepairReply: "RepairReply",
 }
 
 // reply says that the type answers another.
@@ -151,8 +159,8 @@ type Message struct {
 	// verified.
 	Commit Index
 
-	// Lo, Hi and EntryTerm describe the entries [Lo, Hi) of a MsgAppend, all of one
-	// term, with Lo == Index+1.
+	// Lo, Hi and EntryTerm describe the entries [Lo, Hi), all of one term, of a
+	// MsgAppend, with Lo == Index+1, or of a repair.
 	Lo, Hi    Index
 	EntryTerm Term
 
@@ -187,6 +195,11 @@ func (m Message) String() string {
 		s += fmt.Sprintf(" prev=%d/%d commit=%d", m.LogTerm, m.Index, m.Commit)
 		if m.Entries() > 0 {
 			s += fmt.Sprintf(" entries=[%d,%d) of %d", m.Lo, m.Hi, m.EntryTerm)
+		}
+	case MsgRepair, MsgRepairReply:
+		s += fmt.Sprintf(" entries=[%d,%d) of %d", m.Lo, m.Hi, m.EntryTerm)
+		if m.Reject && m.Index > 0 {
+			s += fmt.Sprintf(" log after %d/%d", m.LogTerm, m.Index)
 		}
 	case MsgJump:
 		s += fmt.Sprintf(" to=%d/%d commit=%d", m.LogTerm, m.Index, m.Commit)

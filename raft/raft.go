@@ -44,6 +44,9 @@ type Core struct {
 	// promised is the end of a log that was durable here and is lost, zero if none is.
 	promised EntryID
 	damaged  Index // the first entry that can't be read, 0 if all can
+	// unsettled is the first of them that was not known to be committed when the driver
+	// told; 0 if there is none.
+	unsettled Index
 	// installing is the number of the write that replaces the log, until it is
 	// persisted; installDue before it has one. Meanwhile nothing is acknowledged.
 	installing uint64
@@ -111,6 +114,8 @@ type followerState struct {
 	acked Index
 	// context is that of the newest append accepted.
 	context uint64
+	// waits: an append was refused until damage is repaired.
+	waits bool
 	// grant is who has this replica's vote but was not told yet, because the vote
 	// is not durable.
 	grant ReplicaID
@@ -152,7 +157,8 @@ func New(o Options, log Log, hs HardState, ls LogState) (*Core, error) {
 	c.toldTo = c.commit
 	c.resetTimer()
 	c.told = c.now()
-	c.promised, c.damaged, c.cameBack = ls.Promised, ls.Damaged, hs.Term > 0
+	c.promised, c.damaged, c.unsettled, c.cameBack = ls.Promised, ls.Damaged, ls.Unsettled, hs.Term > 0
+	c.settleAlone()
 	c.checkRepaired()
 	return c, nil
 }

@@ -168,7 +168,7 @@ func (c *Core) Status() Status {
 	s := Status{
 		ID: c.o.ID, Term: c.hard.Term, Vote: c.hard.Vote, Role: c.role, Leader: c.leader, Serving: c.serving(),
 		Transferring: c.lead.transfer.to, Commit: c.commit, Last: c.view.last, Durable: c.view.durable,
-		Quiet: c.quiet, Repairing: c.repairing(), Stalled: c.stalled(), First: c.view.prev.Index + 1, Damaged: c.damaged,
+		Quiet: c.quiet, Repairing: c.repairing(), Stalled: c.stalled(), First: c.view.prev.Index + 1, Damaged: c.damaged, Unsettled: c.unsettled,
 		Config: c.config().Config, ConfigIndex: c.config().Index,
 		LastTerm: c.view.lastTerm(), UncommittedBytes: c.lead.quotaInBytes, Faulted: c.fault,
 	}

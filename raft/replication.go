@@ -177,6 +177,9 @@ func (c *Core) stepAppend(m *Message, configs []ConfigEntry) error {
 	}
 	prev := EntryID{Term: m.LogTerm, Index: m.Index}
 	if !c.view.has(prev) && m.Index > c.commit {
+		if c.follow.waits {
+			return ErrDamaged // it follows on what is refused; an answer would only make the leader hurry
+		}
 		e, first := c.view.hint(prev)
 		c.send(m.From, Message{
 			Type: MsgAppendReply, Reject: true, Index: m.Index, LogTerm: m.LogTerm,
@@ -190,6 +193,11 @@ func (c *Core) stepAppend(m *Message, configs []ConfigEntry) error {
 	}
 	if what := c.contradiction(m, from); what != "" {
 		return &ProtocolError{From: m.From, Type: m.Type, Term: m.Term, What: what}
+	}
+	if c.damaged != 0 && c.damaged < from && from <= c.view.last && from < m.Hi {
+		// What is cut off may be the evidence that what is damaged was there.
+		c.follow.waits = true
+		return ErrDamaged
 	}
 	if from < m.Hi {
 		if from <= c.view.last {
@@ -249,6 +257,9 @@ func (c *Core) truncateFrom(i Index) {
 		w.through = min(w.through, i-1)
 	}
 	c.truncate = i
+	if c.unsettled >= i {
+		c.unsettled = 0
+	}
 	if c.damaged >= i {
 		c.damaged = 0
 	}

@@ -47,8 +47,9 @@ type Status struct {
 	Commit, Last, Durable Index
 	// First is the index of the log's first entry, or the one it will have.
 	First Index
-	// Damaged is the first entry that can't be read, 0 if all can.
-	Damaged Index
+	// Damaged is the first entry that can't be read, 0 if all can, and Unsettled the
+	// first that may not be committed, as Core.SetDamaged was told.
+	Damaged, Unsettled Index
 	// Quiet: see Core.Quiet. Repairing: the log has lost what was promised, and the
 	// replica abstains until it has it again. Stalled: a write is on its way for
 	// longer than an election timeout.

@@ -177,7 +177,7 @@ func TestHarmIsPrevented(t *testing.T) {
 		"a configuration twice":               {sample, func(c *Core) { c.adopt(ConfigEntry{Index: 0}) }},
 		"a configuration behind the end":      {sample, func(c *Core) { c.adopt(ConfigEntry{Index: 5}) }},
 		"a truncation of all configurations":  {sample, func(c *Core) { c.configs[0].Index = 3; c.dropConfigs(3) }},
-		"damage outside the log":              {sample, func(c *Core) { c.damaged = 9; c.lastSound() }},
+		"damage outside the log":              {sample, func(c *Core) { c.unsettled = 9; c.lastSound() }},
 		"entries from two sources": {sample, func(c *Core) {
 			c.stage(Entries{Lo: 5, Hi: 6, Term: 2, Kind: KindData})
 			c.stage(Entries{Lo: 6, Hi: 7, Term: 2, Kind: KindData})

@@ -165,10 +165,10 @@ func (k *Checker) sent(n *Node, m *raft.Message) {
 	}
 }
 
-// lastReadable returns the last entry on disk before any damage.
+// lastReadable returns the last entry on disk before any damage that is not settled.
 func (n *Node) lastReadable() (e raft.EntryID) {
 	k := len(n.disk.log)
-	if d := n.disk.firstDamaged(); d != 0 {
+	if d := n.Core.Status().Unsettled; d != 0 {
 		k = int(d) - 1
 	}
 	if k > 0 {

@@ -151,12 +151,13 @@ func (d *disk) done() (n uint64) {
 	return n
 }
 
-// firstDamaged returns the first damaged entry that is in the log, 0 if none is.
-func (d *disk) firstDamaged() (first raft.Index) {
+// firstDamaged returns the first damaged entry above an index that is in the log, 0 if
+// none is.
+func (d *disk) firstDamaged(above raft.Index) (first raft.Index) {
 	for i := range d.damaged {
 		if int(i) > len(d.log) || int(i) <= d.trimmed {
 			delete(d.damaged, i)
-		} else if first == 0 || i < first {
+		} else if i > above && (first == 0 || i < first) {
 			first = i
 		}
 	}
@@ -196,7 +197,8 @@ func (d *disk) commit() (c raft.Index) {
 // state describes the log for raft.New.
 func (d *disk) state(commit raft.Index) raft.LogState {
 	last := raft.Index(len(d.log))
-	s := raft.LogState{Last: last, Commit: min(last, max(commit, raft.Index(d.trimmed))), Promised: d.promised, Damaged: d.firstDamaged()}
+	s := raft.LogState{Last: last, Commit: min(last, max(commit, raft.Index(d.trimmed))), Promised: d.promised, Damaged: d.firstDamaged(0)}
+	s.Unsettled = d.firstDamaged(s.Commit)
 	if d.trimmed > 0 {
 		s.Prev = raft.EntryID{Term: d.log[d.trimmed-1].Term, Index: raft.Index(d.trimmed)}
 	}

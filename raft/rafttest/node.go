@@ -27,13 +27,14 @@ type Node struct {
 	// Seed feeds the elections of all lives.
 	Seed uint64
 
-	c    *Cluster
-	spec *spec.Replica
-	disk disk
-	next []string // data of the proposals whose Ready is due
-	took []Entry  // entries of the message being stepped
-	lo   raft.Index
-	jump *raft.ConfigEntry // what came beside a jump
+	c      *Cluster
+	spec   *spec.Replica
+	disk   disk
+	passed bool     // the commit index has moved, and there is damage
+	next   []string // data of the proposals whose Ready is due
+	took   []Entry  // entries of the message being stepped
+	lo     raft.Index
+	jump   *raft.ConfigEntry // what came beside a jump
 	// trimmed entries of Log are not the core's any more; see disk.
 	trimmed int
 	start   *raft.ConfigEntry
@@ -168,21 +169,27 @@ func (n *Node) Repair() {
 	n.tellDamage()
 }
 
-// tellDamage tells the core of the first damaged entry that it has in its log.
+// tellDamage tells the core of the damaged entries that it has in its log.
 func (n *Node) tellDamage() {
-	first := raft.Index(0)
+	var first, unsettled raft.Index
 	n.do(func() {
-		n.disk.firstDamaged() // forgets what is gone
+		n.disk.firstDamaged(0) // forgets what is gone
 		for i := range n.disk.damaged {
 			// What is damaged on disk may have been replaced in memory.
-			if int(i) > n.trimmed && int(i) <= len(n.Log) && n.Log[i-1] == n.disk.log[i-1] && (first == 0 || i < first) {
+			if int(i) <= n.trimmed || int(i) > len(n.Log) || n.Log[i-1] != n.disk.log[i-1] {
+				continue
+			}
+			if first == 0 || i < first {
 				first = i
 			}
+			if i > n.Commit && (unsettled == 0 || i < unsettled) {
+				unsettled = i
+			}
 		}
-		if err := n.Core.SetDamaged(first); err != nil && n.Core.Status().Faulted == nil {
+		if err := n.Core.SetDamaged(first, unsettled); err != nil && n.Core.Status().Faulted == nil {
 			n.c.failf("node %d: %v", n.ID, err)
 		}
-	}, func(s *raft.Status) error { return n.spec.Damaged(first, s) })
+	}, func(s *raft.Status) error { return n.spec.Damaged(first, unsettled, s) })
 }
 
 // Wipe shortens the log on the disk of a stopped node, as bit rot might.
@@ -233,6 +240,10 @@ func (n *Node) pump() {
 			n.disk.promised = raft.EntryID{} // the log itself is the evidence again
 		}
 	}
+	if n.passed {
+		n.passed = false
+		n.tellDamage()
+	}
 	if n.AutoDisk && n.c.err == nil && n.Writes() > 0 {
 		n.Flush()
 	}
@@ -259,6 +270,7 @@ func (n *Node) carryOut(r *raft.Ready) {
 	if r.Commit != 0 {
 		n.c.check.committed(n, r.Commit)
 		n.Commit = r.Commit
+		n.passed = n.passed || len(n.disk.damaged) > 0
 	}
 	for i := range r.Send {
 		m := &r.Send[i]

@@ -122,7 +122,7 @@ func (r *Replica) Start(o *raft.Options, hs raft.HardState, ls *raft.LogState, s
 		r.term, r.vote = t, 0
 	}
 	r.log, r.commit = found, max(ls.Commit, ls.Prev.Index)
-	r.promised, r.damaged = ls.Promised, ls.Damaged
+	r.promised, r.damaged, r.unsettled = ls.Promised, ls.Damaged, ls.Unsettled
 	r.disk = disk{hard: hs, handed: hs, known: true}
 	r.disk.log.copyFrom(&r.log)
 	r.staged, r.poll, r.lead = staged{}, poll{}, lead{}
@@ -131,6 +131,7 @@ func (r *Replica) Start(o *raft.Options, hs raft.HardState, ls *raft.LogState, s
 		r.configs = append(r.configs, raft.ConfigEntry{Index: e.Index, Config: e.Config.Clone()})
 	}
 	r.forgetConfigs()
+	r.ignoreAlone()
 	r.verified = r.commit
 	r.sends = sends{}
 	r.settle()
@@ -197,27 +198,37 @@ func (r *Replica) Trimmed(first raft.Index, s *raft.Status) error {
 		}
 		r.log.trim(first)
 		if r.damaged < first {
-			r.damaged = 0
+			r.damaged = r.unsettled
 		}
 		r.settle()
 	}
 	return r.finish(s, never)
 }
 
-// Damaged: entry first of the log, and maybe others behind it, can't be read.
-func (r *Replica) Damaged(first raft.Index, s *raft.Status) error {
+// Damaged: entries from first on can't be read; of those that may not be committed
+// unsettled is the first.
+func (r *Replica) Damaged(first, unsettled raft.Index, s *raft.Status) error {
 	r.now = "SetDamaged"
-	if !r.faulted && (first == 0 || first > r.log.prev.Index && first <= r.log.last) {
-		r.damaged = first
+	in := func(i raft.Index) bool { return i == 0 || i > r.log.prev.Index && i <= r.log.last }
+	if !r.faulted && in(first) && in(unsettled) {
+		r.damaged, r.unsettled = first, unsettled
+		r.ignoreAlone()
 		campaigns := r.role == raft.RoleCandidate || r.role == raft.RolePreCandidate
 		switch {
-		case campaigns && first != 0 && s.Role == r.role:
-			return r.refuse("SetDamaged", "a candidate has the log that it asked with", "it is %v, damaged %d", r.role, first)
+		case campaigns && r.unsettled != 0 && s.Role == r.role:
+			return r.refuse("SetDamaged", "a candidate has the log that it asked with", "it is %v, damaged %d", r.role, unsettled)
 		case campaigns:
 			r.poll.offer = r.offer() // more than it had
 		}
 	}
 	return r.finish(s, never)
+}
+
+// ignoreAlone: all that is on the disk of the only voter is committed.
+func (r *Replica) ignoreAlone() {
+	if r.alone() {
+		r.unsettled = 0
+	}
 }
 
 // Faulted: the disk has failed, and the replica does nothing any more.

@@ -75,8 +75,8 @@ func (r *Replica) mayCampaign(action string) error {
 		return r.refuse(action, "the replica doesn't lead", "it leads term %d", r.term)
 	case !votes:
 		return r.refuse(action, "the replica is a voter", "it is none in %v", r.configs)
-	case r.abstains() && (r.alone() || r.damaged != 0 && r.damaged <= r.commit):
-		return r.refuse(action, "nothing that is committed is missing", "promised %v, damaged %d, commit %d", r.promised, r.damaged, r.commit)
+	case r.abstains() && (r.alone() || r.unsettled != 0 && (r.unsettled <= r.commit || r.config().Index >= r.unsettled)):
+		return r.refuse(action, "nothing that is committed is missing", "promised %v, damaged %d, commit %d", r.promised, r.unsettled, r.commit)
 	}
 	return nil
 }
@@ -147,8 +147,8 @@ func (r *Replica) becomeLeader() error {
 	case !r.majority(func(id raft.ReplicaID) bool { return id == r.id && !r.abstains() || slices.Contains(r.poll.votes, id) }):
 		return r.refuse(action, "a majority has voted for it", "%d of %v, abstains %v", r.poll.votes, r.config().Config, r.abstains())
 	}
-	if r.damaged != 0 {
-		if err := r.truncate(action, r.damaged); err != nil {
+	if r.unsettled != 0 {
+		if err := r.truncate(action, r.unsettled); err != nil {
 			return err
 		}
 	}

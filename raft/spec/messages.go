@@ -75,7 +75,7 @@ func (r *Replica) sendPreVote(m *raft.Message) error {
 	case m.Term != r.term+1 || r.role != raft.RolePreCandidate:
 		return r.wrong(m, "the sender asks for the term after its own", "it is %v of term %d", r.role, r.term)
 	case last != r.offer():
-		return r.wrong(m, "the log ends so", "it is %v, damaged %d", &r.log, r.damaged)
+		return r.wrong(m, "the log ends so", "it is %v, damaged %d", &r.log, r.unsettled)
 	case !r.config().Config.Votes(m.To):
 		return r.wrong(m, "voters are asked", "of %v", r.config().Config)
 	case m.Context < r.poll.round:
@@ -127,7 +127,7 @@ func (r *Replica) sendReply(m *raft.Message, e *era) error {
 	case m.Index > m.HintIndex:
 		return r.wrong(m, "what is acknowledged is verified", "verified is %d", e.verified)
 	case m.Index > e.match:
-		return r.wrong(m, "what is acknowledged is on disk, as is the term", "verified %d, durable %d, damaged %d, on disk %+v, term %d", e.verified, r.disk.durable, r.damaged, r.disk.hard, r.term)
+		return r.wrong(m, "what is acknowledged is on disk, as is the term", "verified %d, durable %d, damaged %d, on disk %+v, term %d", e.verified, r.disk.durable, r.unsettled, r.disk.hard, r.term)
 	case m.Quiet && (r.commit != r.log.last || m.Index != r.log.last):
 		return r.wrong(m, "who is quiet has everything", "commit %d, log %v", r.commit, &r.log)
 	}

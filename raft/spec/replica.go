@@ -30,6 +30,8 @@ type Replica struct {
 	verified raft.Index
 	promised raft.EntryID // the end of a log that was lost
 	damaged  raft.Index   // the first entry that can't be read
+	// unsettled is the first of them that was not known to be committed.
+	unsettled raft.Index
 
 	disk   disk
 	staged staged
@@ -181,24 +183,24 @@ func (r *Replica) followerOf(id raft.ReplicaID) *follower {
 }
 
 // abstains: the log has gaps, so the replica's own vote counts for nothing.
-func (r *Replica) abstains() bool { return r.promised.Index != 0 || r.damaged != 0 }
+func (r *Replica) abstains() bool { return r.promised.Index != 0 || r.unsettled != 0 }
 
 // sound is the end of the prefix that is on disk and can be read.
 func (r *Replica) sound() raft.Index {
 	d := r.disk.durable
-	if r.damaged != 0 {
-		d = min(d, r.damaged-1)
+	if r.unsettled != 0 {
+		d = min(d, r.unsettled-1)
 	}
 	return d
 }
 
 // offer is what a candidate has: its last entry before any damage.
 func (r *Replica) offer() raft.EntryID {
-	if r.damaged == 0 {
+	if r.unsettled == 0 {
 		return r.log.lastID()
 	}
-	t, _ := r.log.term(r.damaged - 1)
-	return raft.EntryID{Term: t, Index: r.damaged - 1}
+	t, _ := r.log.term(r.unsettled - 1)
+	return raft.EntryID{Term: t, Index: r.unsettled - 1}
 }
 
 // ackable is the end of the prefix that may be acknowledged: verified, and both its
@@ -226,8 +228,8 @@ func (r *Replica) expect(s *raft.Status) error {
 		return r.effect("durable %d", "durable %d", s.Durable, r.disk.durable)
 	case s.ConfigIndex != c.Index || !s.Config.Equal(c.Config):
 		return r.effect("configuration %v of entry %d", "configuration %v of entry %d", s.Config, s.ConfigIndex, c.Config, c.Index)
-	case s.Repairing != (r.promised.Index != 0) || s.Damaged != r.damaged:
-		return r.effect("repairing %v, damaged %d", "promised %v, damaged %d", s.Repairing, s.Damaged, r.promised, r.damaged)
+	case s.Repairing != (r.promised.Index != 0) || s.Damaged != r.damaged || s.Unsettled != r.unsettled:
+		return r.effect("repairing %v, damaged %d and %d", "promised %v, damaged %d and %d", s.Repairing, s.Damaged, s.Unsettled, r.promised, r.damaged, r.unsettled)
 	case s.Serving != (r.role == raft.RoleLeader && r.commit >= r.lead.noop):
 		return r.effect("serving %v", "commit %d, no-op %d", s.Serving, r.commit, r.lead.noop)
 	case s.Quiet && (r.commit != r.log.last || r.leader == 0):

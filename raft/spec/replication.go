@@ -46,6 +46,9 @@ func (r *Replica) truncate(action string, i raft.Index) error {
 		}
 		r.configs = r.configs[:n-1]
 	}
+	if r.unsettled >= i {
+		r.unsettled = 0
+	}
 	if r.damaged >= i {
 		r.damaged = 0
 	}
@@ -126,7 +129,7 @@ func (r *Replica) handleJump(m *raft.Message, configs []raft.ConfigEntry) error 
 		return r.refuse(action, "a log begins behind what is committed", "%v, committed are %v", prev, &r.g.committed)
 	default:
 		r.log.begin(prev)
-		r.commit, r.damaged = prev.Index, 0
+		r.commit, r.damaged, r.unsettled = prev.Index, 0, 0
 		r.configs = append(r.configs[:0], raft.ConfigEntry{Index: configs[0].Index, Config: configs[0].Config.Clone()})
 		r.staged.install = &prev
 		r.settle()

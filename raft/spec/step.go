@@ -81,7 +81,7 @@ func (r *Replica) Stepped(m *raft.Message, configs []raft.ConfigEntry, err error
 func (r *Replica) stepped(m *raft.Message, configs []raft.ConfigEntry, err error, s *raft.Status) error {
 	var impossible *raft.ProtocolError
 	switch {
-	case err == nil:
+	case err == nil, errors.Is(err, raft.ErrDamaged):
 	case errors.As(err, &impossible):
 		if !r.g.o.Forged {
 			return r.refuse("Receive", "replicas send what is possible", "%v", err)
@@ -148,7 +148,7 @@ func (r *Replica) timeoutNow(m *raft.Message, err error, s *raft.Status) error {
 // fromLeader: a message of the leader of the term.
 func (r *Replica) fromLeader(m *raft.Message, configs []raft.ConfigEntry, err error, s *raft.Status) error {
 	if err != nil {
-		// Only of made-up messages: the sender may be followed all the same.
+		// Made up, or refused for now: the sender may be followed all the same.
 		if s.Leader == m.From && s.Term == m.Term && r.role != raft.RoleLeader && (r.leader == 0 || r.leader == m.From) {
 			r.role, r.leader = raft.RoleFollower, m.From
 		}
