@@ -11,6 +11,9 @@ type DiskWork struct {
 	// Flush: run Log().Flush, then call Flushed(FlushN).
 	Flush  bool
 	FlushN uint64
+	// Repair, if not nil: run Log().Repair with it, then call Repaired. It is never
+	// handed out beside a Flush.
+	Repair []byte
 }
 
 // diskQueue matches completions of two independent files, journal and segment,
@@ -25,6 +28,8 @@ type diskQueue struct {
 	saving  bool        // a Save is out
 	flushes bool        // a Flush is out
 	ordered bool        // a Flush is wanted that no Ready waits for
+	repair  []byte      // waits
+	repairs bool        // a Repair is out
 }
 
 type diskReady struct {
@@ -47,7 +52,10 @@ func (q *diskQueue) take() (w DiskWork) {
 	if !q.saving && q.saveN > q.savedN {
 		q.saving, w.Save, w.SaveN = true, true, q.saveN
 	}
-	if !q.flushes && (q.flushN > q.flushed || q.ordered) {
+	if !q.flushes && !q.repairs && q.repair != nil {
+		q.repairs, w.Repair, q.repair = true, q.repair, nil
+	}
+	if !q.flushes && !q.repairs && (q.flushN > q.flushed || q.ordered) {
 		q.flushes, q.ordered, w.Flush, w.FlushN = true, false, true, q.flushN
 	}
 	return w
@@ -55,6 +63,8 @@ func (q *diskQueue) take() (w DiskWork) {
 
 // order asks for a Flush that no Ready waits for: removed files.
 func (q *diskQueue) order() { q.ordered = true }
+
+func (q *diskQueue) repaired() { q.repairs = false }
 
 func (q *diskQueue) saved(n uint64)     { q.saving, q.savedN = false, max(q.savedN, n) }
 func (q *diskQueue) flushDone(n uint64) { q.flushes, q.flushed = false, max(q.flushed, n) }

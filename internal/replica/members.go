@@ -35,6 +35,9 @@ func (r *Replica) Trim(first raft.Index, out *Output) error {
 	}
 	prev, _ := r.log.PrevOfFirst()
 	r.must(r.core.Trim(raft.Index(prev) + 1))
+	if len(r.mend.gaps) > 0 {
+		r.tellDamage()
+	}
 	r.pump(out)
 	return nil
 }

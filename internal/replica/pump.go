@@ -23,6 +23,9 @@ func (r *Replica) pump(out *Output) {
 		if rd.Role != nil {
 			out.Changed = true
 		}
+		if len(r.mend.gaps) > 0 && (rd.Truncate != 0 || rd.Install != nil || r.mend.unsettled != 0 && r.mend.unsettled <= r.commit) {
+			r.tellDamage()
+		}
 	}
 }
 

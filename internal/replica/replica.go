@@ -55,6 +55,7 @@ type Replica struct {
 	own    proposals     // appended here, not yet committed
 	reads  map[uint64]uint64
 	disk   diskQueue
+	mend   mending
 	err    error // first failure; set once
 
 	// The bytes of the input being handled, for the Ready that follows it.
@@ -105,6 +106,9 @@ func (r *Replica) boot(rec segments.Recovery) error {
 	if err != nil {
 		return err
 	}
+	r.mend.gaps = r.log.Damage()
+	damaged, unsettled := r.damaged(r.mend.gaps)
+	r.mend.unsettled = unsettled
 	core, err := raft.New(raft.Options{
 		Group: r.o.Group, ID: r.o.ID, Voters: r.o.Voters, Seed: r.o.Seed,
 		ElectionTicks: r.o.ElectionTicks, HeartbeatTicks: r.o.HeartbeatTicks,
@@ -117,6 +121,8 @@ func (r *Replica) boot(rec segments.Recovery) error {
 		Terms:  terms,
 		Commit: r.commit,
 
+		Damaged:   damaged,
+		Unsettled: unsettled,
 		Configs:   configs,
 		WriteTerm: raft.Term(rec.WriteTerm),
 	})
@@ -138,9 +144,22 @@ func (r *Replica) restoreMarks(prev, last raft.Index) error {
 	if lo <= prev {
 		lo = prev + 1
 	}
+	gaps := r.log.Damage()
 	var buf []byte
 	for lo <= last {
-		hi, _ := r.log.Fit(segments.Index(lo), segments.Index(last)+1, bootReadBytes)
+		for len(gaps) > 0 && raft.Index(gaps[0].Hi) <= lo {
+			gaps = gaps[1:]
+		}
+		until := last + 1
+		if len(gaps) > 0 {
+			if g := &gaps[0]; raft.Index(g.Lo) <= lo {
+				r.restoreGap(g, lo)
+				lo = raft.Index(g.Hi)
+				continue
+			}
+			until = raft.Index(gaps[0].Lo)
+		}
+		hi, _ := r.log.Fit(segments.Index(lo), segments.Index(until), bootReadBytes)
 		var err error
 		if buf, err = r.log.ReadFrames(buf[:0], segments.Index(lo), hi); err != nil {
 			return err
@@ -161,6 +180,22 @@ func (r *Replica) restoreMarks(prev, last raft.Index) error {
 		lo = raft.Index(hi)
 	}
 	return nil
+}
+
+// restoreGap is restoreMarks for the damaged entries from lo on. Where the records of
+// all but the last end is not known; a high watermark there is none too high.
+func (r *Replica) restoreGap(g *segments.Gap, lo raft.Index) {
+	for i := lo; i < raft.Index(g.Hi); i++ {
+		next := g.Start
+		if i == raft.Index(g.Hi)-1 {
+			next = g.Next
+		}
+		if i <= r.commit {
+			r.hw = next
+		} else {
+			r.marks.push(i, next)
+		}
+	}
 }
 
 // sizes lets the core ask how much of the log fits a message.

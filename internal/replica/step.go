@@ -16,6 +16,7 @@ func (r *Replica) Tick(out *Output) {
 	}
 	r.core.Tick()
 	r.pump(out)
+	r.tickRepair(out)
 }
 
 // Step hands in a message; frames are the bytes of an append's entries, which
@@ -25,6 +26,12 @@ func (r *Replica) Tick(out *Output) {
 func (r *Replica) Step(m *raft.Message, frames []byte, out *Output) error {
 	if r.err != nil {
 		return &FailedError{Cause: r.err}
+	}
+	switch m.Type {
+	case raft.MsgRepair:
+		return r.give(m, out)
+	case raft.MsgRepairReply:
+		return r.given(m, frames, out)
 	}
 	var configs []raft.ConfigEntry
 	if m.Type == raft.MsgAppend && m.Hi > m.Lo {

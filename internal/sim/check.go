@@ -118,8 +118,33 @@ func (w *world) learnLog(n *node) error {
 	return nil
 }
 
-// readNew adds the entries [lo, hi) to the mirror.
+// readNew adds the entries [lo, hi) to the mirror. What is damaged can't be read, but
+// the log says which entries it is.
 func (w *world) readNew(n *node, lo, hi segments.Index) error {
+	for _, g := range n.rep.Log().Damage() {
+		if g.Hi <= lo || g.Lo >= hi {
+			continue
+		}
+		if err := w.readSound(n, lo, max(lo, g.Lo)); err != nil {
+			return err
+		}
+		for lo = max(lo, g.Lo); lo < min(hi, g.Hi); lo++ {
+			t, _ := n.rep.Log().Term(lo)
+			e := w.entries[raft.EntryID{Term: raft.Term(t), Index: raft.Index(lo)}]
+			if e == nil {
+				return fmt.Errorf("replica %d says that it has lost entry %d of term %d, which never was", n.id, lo, t)
+			}
+			n.mirror = append(n.mirror, e)
+			n.changed = n.changed || e.kind == segments.KindConfig
+		}
+	}
+	return w.readSound(n, lo, hi)
+}
+
+func (w *world) readSound(n *node, lo, hi segments.Index) error {
+	if lo >= hi {
+		return nil
+	}
 	chunks, ok := n.rep.Log().TailFrames(lo, hi)
 	if !ok {
 		var err error
@@ -206,7 +231,8 @@ func (w *world) learnStart(n *node, start raft.Index) error {
 	if start < n.origin || int(start) > len(w.committed) {
 		return fmt.Errorf("the log of replica %d begins after %d, it began after %d, %d entries are committed", n.id, start, n.origin, len(w.committed))
 	}
-	if start > n.commit { // begun anew: the old log is on disk until the new one is
+	held := len(n.mirror) >= int(start) && n.mirror[start-1] == w.committed[start-1].entry
+	if start > n.commit && !held { // begun anew: the old log is on disk until the new one is
 		n.cut(segments.Index(n.commit))
 	}
 	for i := range int(start) {

@@ -9,6 +9,7 @@ import (
 	"github.com/logq/logq/internal/replica"
 	"github.com/logq/logq/raft"
 	"github.com/logq/logq/record"
+	"github.com/logq/logq/segments"
 )
 
 // clients remembers what was asked and answered.
@@ -211,7 +212,7 @@ func (w *world) fetch() error {
 	}
 	b, next, err := n.rep.Log().ReadBatches(w.fetchBuf[:0], at, hw, 1)
 	n.disk.clear()
-	if isInjected(err) {
+	if isInjected(err) || n.rotten && errors.Is(err, segments.ErrCorrupt) {
 		return nil
 	}
 	if err != nil || len(b) == 0 {

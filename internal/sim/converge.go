@@ -48,6 +48,7 @@ func (w *world) heal() error {
 	w.s.clientEvery = 30 * millisecond
 	w.q.hurry(evDisk, w.now+second)
 	w.q.hurry(evMembers, w.now)
+	w.q.hurry(evScrub, w.now)
 	for _, n := range w.nodes {
 		n.pausedUntil = 0
 		w.freeSpace(n)
@@ -86,7 +87,7 @@ func (w *world) equal() bool {
 	}
 	last, lead := len(members[0].mirror), w.newestLeader()
 	for _, n := range members {
-		if !n.alive() || len(n.mirror) != last || n.commit != raft.Index(last) || n.seen.term != lead.seen.term {
+		if !n.alive() || n.rotten || len(n.mirror) != last || n.commit != raft.Index(last) || n.seen.term != lead.seen.term {
 			return false
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"syscall"
 
+	"github.com/logq/logq/internal/invariants"
 	"github.com/logq/logq/internal/journal"
 	"github.com/logq/logq/internal/replica"
 	"github.com/logq/logq/internal/vfs"
@@ -66,6 +67,7 @@ func (d *disk) clear() { d.faults.Clear() }
 type diskOp struct {
 	work    replica.DiskWork
 	save    bool
+	repair  bool
 	started bool // took effect already
 	err     error
 	durable segments.Index // the end of what is on disk by a flush
@@ -76,6 +78,11 @@ func (w *world) startDisk(n *node) error {
 	work := n.rep.Disk()
 	if work.Save {
 		if err := w.launch(n, &diskOp{work: work, save: true}); err != nil || n.rep == nil {
+			return err
+		}
+	}
+	if work.Repair != nil {
+		if err := w.launch(n, &diskOp{work: replica.DiskWork{Repair: work.Repair}, repair: true}); err != nil || n.rep == nil {
 			return err
 		}
 	}
@@ -113,13 +120,17 @@ func (w *world) launch(n *node, op *diskOp) error {
 // if the power was cut meanwhile.
 func (w *world) perform(n *node, op *diskOp) error {
 	op.started = true
-	if op.save {
+	switch {
+	case op.save:
 		op.err = w.save(n, op)
-	} else {
-		op.err = w.flush(n)
+	case op.repair:
+		op.err = w.write(n, func() error { return n.rep.Log().Repair(op.work.Repair) })
+	default:
+		op.err = w.write(n, n.rep.Log().Flush)
 		op.durable = n.rep.Log().Durable()
 	}
-	if op.err == nil {
+	var unfit *segments.FrameError
+	if op.err == nil || op.repair && errors.As(op.err, &unfit) {
 		return nil
 	}
 	if !isInjected(op.err) {
@@ -143,14 +154,14 @@ func (w *world) save(n *node, op *diskOp) error {
 	}})
 }
 
-// flush flushes the log, with what the history has in store for this time. A fault
-// is drawn for one call; a flush with fewer calls escapes it.
-func (w *world) flush(n *node) error {
+// write writes to the log, with what the history has in store for this time. A fault
+// is drawn for one call; a write with fewer calls escapes it.
+func (w *world) write(n *node, do func() error) error {
 	d := n.disk
 	d.calls = 0
 	before := d.faults.Fired()
 	planned := w.plan(d)
-	err := n.rep.Log().Flush()
+	err := unbroken(do)
 	d.clear()
 	cut := d.cutAt > 0 && d.calls >= d.cutAt
 	d.cutAt = 0
@@ -159,6 +170,12 @@ func (w *world) flush(n *node) error {
 	}
 	w.mix(uint64(d.calls))
 	return err
+}
+
+// unbroken turns a broken invariant into an error.
+func unbroken(do func() error) (err error) {
+	defer invariants.Recover(&err)
+	return do()
 }
 
 // plan draws at most one fault for the calls that follow; faultKinds is none.
@@ -199,7 +216,13 @@ func (w *world) finish(n *node, op *diskOp) error {
 			return err
 		}
 	}
-	w.mix(op.work.SaveN, op.work.FlushN)
+	w.mix(op.work.SaveN, op.work.FlushN, uint64(len(op.work.Repair)))
+	if op.repair {
+		if op.err == nil {
+			w.report.Repairs++
+		}
+		return w.step(n, func(out *replica.Output) { n.rep.Repaired(op.err, out) })
+	}
 	if op.err != nil {
 		if err := w.step(n, func(out *replica.Output) { n.rep.DiskFailed(op.err, out) }); err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"path"
 
 	"github.com/logq/logq/internal/journal"
+	"github.com/logq/logq/internal/replica"
 	"github.com/logq/logq/internal/vfs"
 	"github.com/logq/logq/raft"
 	"github.com/logq/logq/segments"
@@ -69,12 +70,16 @@ func (w *world) replaceLost() error {
 	return nil
 }
 
-// rot cuts the power of n and damages its log where it is surely durable: the last
-// group commit is left alone, since nobody can tell its damage from a torn write
-// (FAST'18, appendix A).
+// rot damages the log of n where it is surely durable: the last group commit is left
+// alone, since nobody can tell its damage from a torn write (FAST'18, appendix A).
+// Either the power is cut first, and the replica finds it when it starts, or it finds
+// it some time later, when it reads its disk.
 func (w *world) rot(n *node, f Fault) error {
-	if err := w.crashFor(n); err != nil {
-		return err
+	crash := !n.alive() || w.r.IntN(2) == 0
+	if crash {
+		if err := w.crashFor(n); err != nil {
+			return err
+		}
 	}
 	frames, err := framesOf(n.disk.mem)
 	if err != nil {
@@ -92,8 +97,36 @@ func (w *world) rot(n *node, f Fault) error {
 	}
 	p := targets[w.r.IntN(len(targets))]
 	n.rotten = true
+	if !crash {
+		n.hidden = true
+		w.q.add(w.now+w.between(0, second), w.q.make(evScrub, w.indexOf(n)))
+	}
 	w.tracef("%v in entry %d of %d", f, p.index, n.id)
 	return damage(n.disk.mem, p, f, w.r.Int64N(p.size), byte(1)<<w.r.IntN(8))
+}
+
+// scrub lets n read its whole log.
+func (w *world) scrub(n *node) error {
+	if !n.hidden || !n.alive() {
+		return nil // it will find the damage when it starts
+	}
+	n.hidden = false
+	for i := segments.Index(1); i != 0; {
+		next, found, err := n.rep.Log().Verify(i, func(int) error { return nil })
+		if err != nil {
+			return fmt.Errorf("replica %d can't verify its log: %w", n.id, err)
+		}
+		if i = next; found == nil {
+			continue
+		}
+		w.report.Found++
+		if err := w.step(n, func(out *replica.Output) { n.rep.Damaged(found, out) }); err != nil || n.rep == nil {
+			return err
+		}
+		w.tracef("%d finds damage: %v", n.id, n.rep.Log().Damage())
+	}
+	n.rotten = len(n.rep.Damage()) > 0 // not where what was damaged has gone meanwhile
+	return nil
 }
 
 // place is a frame on a disk.

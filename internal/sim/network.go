@@ -82,6 +82,9 @@ func (w *world) readCold(n *node, m *raft.Message) ([]byte, error) {
 	}
 	frames, err := n.rep.Log().ReadFrames(nil, segments.Index(m.Lo), segments.Index(m.Hi))
 	n.disk.clear()
+	if n.rotten && errors.Is(err, segments.ErrCorrupt) {
+		return nil, nil
+	}
 	if err != nil && !isInjected(err) {
 		return nil, fmt.Errorf("replica %d can't read [%d,%d) for a follower: %w", n.id, m.Lo, m.Hi, err)
 	}

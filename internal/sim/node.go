@@ -31,9 +31,10 @@ type node struct {
 	slowFactor  micros
 	vouch       vouch
 
-	// rotten: the disk was damaged since the last start. gone: it must not start
-	// again. replaced: another has taken its place.
+	// rotten: the disk was damaged, and is not known to be repaired. gone: it must not
+	// start again. replaced: another has taken its place.
 	rotten, gone, replaced bool
+	hidden                 bool // the disk was damaged while the replica runs, and it doesn't know
 
 	// What the checker knows of it.
 	seen     view
@@ -135,7 +136,7 @@ func (w *world) start(n *node) error {
 	if err := w.checkKept(n, before[:min(len(before), int(durable))]); err != nil {
 		return err
 	}
-	n.rotten = false
+	n.rotten, n.hidden = len(rep.Damage()) > 0, false
 	return w.checkRestarted(n)
 }
 
@@ -234,6 +235,12 @@ func (w *world) step(n *node, f func(out *replica.Output)) error {
 	if n.refusal != nil {
 		return n.refusal
 	}
+	if w.beyondRepair(n) {
+		w.lose(n)
+		w.dead(n)
+		return nil
+	}
+	n.rotten = n.rotten && (n.hidden || len(n.rep.Damage()) > 0)
 	if err := w.learn(n); err != nil {
 		return err
 	}
@@ -247,6 +254,18 @@ func (w *world) step(n *node, f func(out *replica.Output)) error {
 	}
 	n.out.Reset()
 	return w.startDisk(n)
+}
+
+// beyondRepair says that n gives up, since what its disk has lost can't be had again.
+func (w *world) beyondRepair(n *node) bool {
+	var lost *replica.UnrepairableError
+	err := n.rep.Err()
+	if !n.rotten || !errors.As(err, &lost) {
+		return false
+	}
+	w.tracef("%d gives up: %v", n.id, err)
+	w.report.Refused++
+	return true
 }
 
 func (w *world) guarded(n *node, f func(out *replica.Output)) (err error) {

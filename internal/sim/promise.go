@@ -20,6 +20,11 @@ func (w *world) checkPromise(n *node, m *raft.Message) error {
 		if d := raft.Index(n.durable); m.Index > d {
 			return fmt.Errorf("replica %d acknowledges %d, durable is %d", n.id, m.Index, d)
 		}
+		for _, g := range n.rep.Log().Damage() {
+			if lost := max(raft.Index(g.Lo), n.rep.Commit()+1); raft.Index(g.Hi) > lost && m.Index >= lost {
+				return fmt.Errorf("replica %d acknowledges %d, it can't read %d, and commit is %d", n.id, m.Index, lost, n.rep.Commit())
+			}
+		}
 		if m.Index > 0 {
 			n.promised = max(n.promised, m.Term)
 		}

@@ -16,11 +16,12 @@ const (
 	evReach
 	evSpace
 	evMembers
+	evScrub
 	evKinds
 )
 
 var eventNames = [evKinds]string{
-	"", "tick", "deliver", "disk", "client", "read", "fault", "restart", "strike", "reach", "space", "members",
+	"", "tick", "deliver", "disk", "client", "read", "fault", "restart", "strike", "reach", "space", "members", "scrub",
 }
 
 // event is something that will happen at a simulated time.

@@ -19,7 +19,9 @@ type Report struct {
 	Configs, Joint, Trims, Jumps int
 	Quiet                        int // times that a leader fell quiet
 	Replaced                     int // replicas with new ids in the place of lost ones
-	Refused                      int // replicas that didn't open, since their log was damaged
+	Refused                      int // replicas that are beyond repair, since their log was damaged
+	Found                        int // damaged places that a running replica found
+	Repairs                      int // writes of entries in the place of damaged ones
 	// SlowestHeal is the longest simulated time that a history took to converge.
 	SlowestHeal micros
 	// SlowestAck is the longest simulated time after the faults until an append was
@@ -78,7 +80,9 @@ func (r *Report) counts() []count {
 		{"jumps", func(r *Report) *int { return &r.Jumps }},
 		{"falls quiet", func(r *Report) *int { return &r.Quiet }},
 		{"replicas replaced", func(r *Report) *int { return &r.Replaced }},
-		{"damaged logs refused", func(r *Report) *int { return &r.Refused }},
+		{"damage found", func(r *Report) *int { return &r.Found }},
+		{"repairs", func(r *Report) *int { return &r.Repairs }},
+		{"replicas beyond repair", func(r *Report) *int { return &r.Refused }},
 	}
 	counts := make([]count, len(fields))
 	for i, f := range fields {

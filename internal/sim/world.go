@@ -116,6 +116,8 @@ func (w *world) handle(n *node, e *event) error {
 		w.freeSpace(n)
 	case evMembers:
 		return w.replaceLost()
+	case evScrub:
+		return w.scrub(n)
 	}
 	return nil
 }
