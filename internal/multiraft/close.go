@@ -33,6 +33,7 @@ func (h *Host) Close(ctx context.Context) error {
 	h.journal.close()
 	h.changes.close()
 	h.recovery.close()
+	h.scrub.close()
 	h.workers.Wait()
 
 	var errs []error

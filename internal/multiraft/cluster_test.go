@@ -193,7 +193,13 @@ func (c *cluster) relink(id protocol.BrokerID) {
 // open opens a group on the given hosts.
 func (c *cluster) open(name string, on ...protocol.BrokerID) map[protocol.BrokerID]*multiraft.Group {
 	c.t.Helper()
-	spec := multiraft.Spec{Name: name}
+	return c.openSized(name, 0, on...)
+}
+
+// openSized is open with segments of some size.
+func (c *cluster) openSized(name string, segmentBytes int64, on ...protocol.BrokerID) map[protocol.BrokerID]*multiraft.Group {
+	c.t.Helper()
+	spec := multiraft.Spec{Name: name, SegmentBytes: segmentBytes}
 	copy(spec.Group[:], name)
 	copy(spec.Topic[:], name)
 	for i := 1; i <= c.n; i++ {

@@ -166,6 +166,7 @@ func (g *Group) Read(dst []byte, from record.Offset, maxBytes int) (ReadResult, 
 	}
 	out, next, err := g.log.ReadBatches(dst, from, hw, maxBytes)
 	if err != nil {
+		g.shard.h.scrub.suspect(g, err)
 		return r, fmt.Errorf("read %s from offset %d: %w", g.spec.Name, from, err)
 	}
 	r.Batches, r.Next = out, next

@@ -63,6 +63,11 @@ type Options struct {
 	// KeepAwake lets idle groups send heartbeats. Otherwise, with a Transport that is
 	// a Links, they are quiet.
 	KeepAwake bool
+	// ScrubBytesPerSecond is the rate at which all logs are read again in the search
+	// for damage, one round each ScrubInterval; defaults 8 MiB and 24 hours. A negative
+	// interval: only where a read has met damage.
+	ScrubBytesPerSecond int64
+	ScrubInterval       time.Duration
 	// WakesPerSecond bounds how many quiet groups wake when another broker is lost or
 	// returns, so that their elections don't all run at once; default 4,000.
 	WakesPerSecond int
@@ -99,6 +104,12 @@ func (o *Options) setDefaults() {
 	if o.RecoveryGroups == 0 {
 		o.RecoveryGroups = defaultRecoveryGroups
 	}
+	if o.ScrubBytesPerSecond == 0 {
+		o.ScrubBytesPerSecond = defaultScrubRate
+	}
+	if o.ScrubInterval == 0 {
+		o.ScrubInterval = defaultScrubInterval
+	}
 	if o.WakesPerSecond == 0 {
 		o.WakesPerSecond = defaultWakesPerSecond
 	}
@@ -121,6 +132,7 @@ func (o *Options) validate() error {
 	need(o.Transport != nil, "Transport is missing")
 	need(o.Shards >= 0 && o.DiskWorkers >= 0, "Shards and DiskWorkers can't be negative")
 	need(o.RecoveryBytesPerSecond >= 0 && o.RecoveryGroups >= 0, "RecoveryBytesPerSecond and RecoveryGroups can't be negative")
+	need(o.ScrubBytesPerSecond >= 0, "ScrubBytesPerSecond can't be negative")
 	need(o.Tick >= 0 && o.WakesPerSecond >= 0, "Tick and WakesPerSecond can't be negative")
 	return errors.Join(errs...)
 }
@@ -155,6 +167,7 @@ type Host struct {
 	disk     *pool[flush]
 	journal  *queue[save]
 	recovery *recovery
+	scrub    *scrubber
 	links    Links // o.Transport if it is one, else nil
 	activity activity
 	lanes    *lanes
@@ -204,6 +217,7 @@ func New(o Options) (*Host, error) {
 	}
 	h.links, _ = o.Transport.(Links)
 	h.recovery = newRecovery(h)
+	h.scrub = newScrubber(h)
 	h.lanes = newLanes()
 	h.beat = newBeat(h.links, h.lanes, o.Shards, &h.activity)
 	h.wakesPerTick = max(1, int(int64(o.WakesPerSecond)*int64(o.Tick)/int64(time.Second))/o.Shards)
@@ -221,6 +235,7 @@ func (h *Host) Start() {
 	h.disk.start()
 	h.recovery.readers.start()
 	h.workers.Go(h.journalWriter)
+	h.workers.Go(h.scrub.run)
 	if h.o.OnChange != nil {
 		h.workers.Go(func() { h.changes.tell(h.o.OnChange) })
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/logq/logq/internal/protocol"
 	"github.com/logq/logq/raft"
 	"github.com/logq/logq/record"
+	"github.com/logq/logq/segments"
 )
 
 type eventKind uint8
@@ -21,6 +22,8 @@ const (
 	evTransfer                      // to, reply
 	evConfig                        // change
 	evTrim                          // n, reply
+	evDamaged                       // found
+	evRepaired                      // err
 	evNotice                        // broker: its replica is not quiet any more
 	evLink                          // broker; g is nil
 	evOpen                          // g joins the shard
@@ -44,6 +47,7 @@ type event struct {
 	broker   protocol.BrokerID
 	reply    chan error
 	change   *change
+	found    *segments.Finding
 }
 
 func (e *event) bytes() int { return eventOverhead + len(e.frames) + len(e.batch) }

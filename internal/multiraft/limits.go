@@ -12,6 +12,11 @@ const (
 	defaultRecoveryGroups = 16
 	defaultRecoveryRate   = 100 << 20
 	defaultWakesPerSecond = 4000
+	defaultScrubRate      = 8 << 20
+	defaultScrubInterval  = 24 * time.Hour
+
+	// maxSuspects bounds the places that wait to be looked at after a failed read.
+	maxSuspects = 64
 
 	// inboxBytes bounds what waits for one shard: messages with their entries and
 	// batches to append.

@@ -39,8 +39,9 @@ func (h *Host) loadHardStates() error {
 }
 
 // Open creates or reopens a replica in Dir/Name and starts it. It reads the log
-// in the caller's goroutine, so many may be opened at once. A damaged log gives
-// an error that is segments.ErrCorrupt; nothing on disk is changed, and the
+// in the caller's goroutine, so many may be opened at once. What is damaged of it is
+// repaired from the other replicas while it runs. A log that is damaged beyond that
+// gives an error that is segments.ErrCorrupt; no entry on disk is changed, and the
 // other groups aren't touched.
 func (h *Host) Open(ctx context.Context, spec Spec) (*Group, error) {
 	hard, err := h.claim(spec)
@@ -100,6 +101,7 @@ func (h *Host) openReplica(spec Spec, hard raft.HardState) (*Group, error) {
 		h.log.Log(h.ctx, slog.LevelWarn, "cut a torn tail off the log; it was never acknowledged",
 			"group", spec.Name, "bytes", rec.Truncated)
 	}
+	h.tellDamage(&spec, rep.Damage())
 	g := &Group{
 		spec: spec, hash: hashOf(spec.Group), shard: h.shardOf(spec.Group), log: rep.Log(), rep: rep,
 	}

@@ -112,12 +112,12 @@ func (r *recovery) work(g *Group) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	lost := 0
-	if !ok {
+	if !ok && needsAnswer(&job.msg) {
 		// Those behind it for the same replica would be refused there.
 		lost++
 		rest := c.jobs[:0]
 		for _, j := range c.jobs {
-			if j.msg.To == job.msg.To {
+			if j.msg.To == job.msg.To && needsAnswer(&j.msg) {
 				lost++
 			} else {
 				rest = append(rest, j)
@@ -154,6 +154,7 @@ func (r *recovery) send(g *Group, job *coldRead) bool {
 		// Truncated or closed meanwhile, or damaged: in any case this message must
 		// not go out without its entries (docs/internals/raft.md, S28).
 		r.h.stats.coldReadErrors.Add(1)
+		r.h.scrub.suspect(g, err)
 		if g.unreadable.Swap(true) {
 			return false // said so already
 		}

@@ -124,6 +124,10 @@ func (s *shard) handle(e *event) {
 		s.propose(g, e.change)
 	case evTrim:
 		s.guard(g, func() { e.reply <- g.rep.Trim(raft.Index(e.n), &s.out) })
+	case evDamaged:
+		s.damaged(g, e.found)
+	case evRepaired:
+		s.repaired(g, e.err)
 	}
 }
 
@@ -231,7 +235,7 @@ func (s *shard) send(g *Group, m *replica.Send) {
 	to := protocol.BrokerOf(uint64(m.Message.To))
 	if m.Cold {
 		if !s.h.recovery.submit(g, m.Message) {
-			s.in.put(event{kind: evSent, g: g, to: m.Message.To}, false)
+			s.unsent(g, &m.Message)
 		}
 		return
 	}
@@ -251,7 +255,7 @@ func (s *shard) send(g *Group, m *replica.Send) {
 // itself about everything else. Told through the inbox: the core must not be
 // stepped while its output is being carried out.
 func (s *shard) unsent(g *Group, m *raft.Message) {
-	if m.Type == raft.MsgAppend || m.Type == raft.MsgJump {
+	if needsAnswer(m) {
 		s.in.put(event{kind: evSent, g: g, to: m.To}, false)
 	}
 }
@@ -268,6 +272,9 @@ func (s *shard) settle() {
 		w := g.rep.Disk()
 		if w.Save {
 			s.h.journal.submit(save{g: g, id: g.spec.Group, hard: w.Hard, n: w.SaveN})
+		}
+		if w.Repair != nil {
+			s.h.disk.submit(flush{g: g, repair: w.Repair})
 		}
 		if w.Flush {
 			s.h.disk.submit(flush{g: g, n: w.FlushN})

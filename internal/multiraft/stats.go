@@ -25,6 +25,11 @@ type Stats struct {
 	RecoveringGroups               int
 	// ColdReadErrors are failed reads of old entries for followers.
 	ColdReadErrors uint64
+	// Damaged places were found in logs; Repairs were written in their place, of
+	// RepairedBytes; RepairErrors failed. ScrubbedBytes were read in the search for
+	// damage; Scrubs are complete rounds.
+	Damaged, Repairs, RepairedBytes, RepairErrors uint64
+	ScrubbedBytes, Scrubs                         uint64
 	// Failed replicas were taken out of service.
 	Failed uint64
 	// Groups are open now; of them Awake need ticks, the others are quiet or out of
@@ -38,6 +43,8 @@ type stats struct {
 	dropped, strays, badFrames                atomic.Uint64
 	coldReadErrors, failed                    atomic.Uint64
 	recoveryBytes, recoveryRefused            atomic.Uint64
+	damaged, repairs, repairErrors            atomic.Uint64
+	repairedBytes, scrubbedBytes, scrubs      atomic.Uint64
 	recovering                                atomic.Int64
 	hung                                      atomic.Int64
 }
@@ -77,6 +84,8 @@ func (h *Host) Stats() Stats {
 		JournalSaves: s.saves.Load(), JournalEntries: s.saveEntries.Load(),
 		JournalErrors: s.saveErrors.Load(), JournalNanos: s.saveNanos.Load(),
 		Dropped: s.dropped.Load(), Strays: s.strays.Load(), BadFrames: s.badFrames.Load(),
+		Damaged: s.damaged.Load(), Repairs: s.repairs.Load(), RepairedBytes: s.repairedBytes.Load(), RepairErrors: s.repairErrors.Load(),
+		ScrubbedBytes: s.scrubbedBytes.Load(), Scrubs: s.scrubs.Load(),
 		ColdReadErrors: s.coldReadErrors.Load(), Failed: s.failed.Load(), Groups: groups,
 	}
 }

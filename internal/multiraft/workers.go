@@ -51,14 +51,19 @@ func (q *queue[T]) close() {
 	q.more.Broadcast()
 }
 
-// flush is one group commit of one replica's segments.
+// flush is one group commit of one replica's segments, or a repair of them.
 type flush struct {
-	g *Group
-	n uint64
+	g      *Group
+	n      uint64
+	repair []byte // not nil: a repair
 }
 
 // flush makes the segments of one log durable.
 func (h *Host) flush(f flush) {
+	if f.repair != nil {
+		h.repair(f)
+		return
+	}
 	start := time.Now()
 	err := f.g.log.Flush()
 	h.stats.flushed(time.Since(start), err)
