@@ -261,8 +261,8 @@ func TestConfChangeVectors(t *testing.T) {
 			t.Errorf("there is no vector %q", id)
 		}
 	}
-	if vectors < 50 {
-		t.Errorf("%d vectors, there were 50", vectors)
+	if vectors < 58 {
+		t.Errorf("%d vectors, there were 58", vectors)
 	}
 	t.Logf("%d vectors, %d agree, %d are explained", vectors, agree, len(unlike))
 }
