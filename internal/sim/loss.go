@@ -96,7 +96,7 @@ func (w *world) rot(n *node, f Fault) error {
 		return nil
 	}
 	p := targets[w.r.IntN(len(targets))]
-	n.rotten = true
+	n.rotten, n.marred = true, true
 	if !crash {
 		n.hidden = true
 		w.q.add(w.now+w.between(0, second), w.q.make(evScrub, w.indexOf(n)))

@@ -35,6 +35,7 @@ type node struct {
 	// start again. replaced: another has taken its place.
 	rotten, gone, replaced bool
 	hidden                 bool // the disk was damaged while the replica runs, and it doesn't know
+	marred                 bool // the disk was damaged since it was last opened without a complaint
 
 	// What the checker knows of it.
 	seen     view
@@ -137,6 +138,7 @@ func (w *world) start(n *node) error {
 		return err
 	}
 	n.rotten, n.hidden = len(rep.Damage()) > 0, false
+	n.marred = n.rotten
 	return w.checkRestarted(n)
 }
 
@@ -149,7 +151,7 @@ func (w *world) notOpened(n *node, err error) error {
 		w.cutPower(n)
 	case isInjected(err):
 		w.tracef("%d doesn't start: %v", n.id, err)
-	case n.rotten && errors.Is(err, segments.ErrCorrupt):
+	case n.marred && errors.Is(err, segments.ErrCorrupt):
 		w.tracef("%d refuses its log: %v", n.id, err)
 		w.report.Refused++
 		w.lose(n)
