@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"sync"
 	"sync/atomic"
 
@@ -34,6 +35,8 @@ type Broker struct {
 
 	// Set by Start, in this order; read by what Start starts, and by shut.
 	lock      io.Closer
+	listener  net.Listener // for other brokers; nil = none. The transport's, once that is made.
+	peerAddr  string       // where others reach it
 	journal   journal.Journal
 	transport *peer.Transport
 	host      *multiraft.Host
@@ -41,7 +44,10 @@ type Broker struct {
 	plane     *natsplane.Plane
 	http      *httpd.Server
 
-	cluster atomic.Pointer[string] // as in the identity file; nil before Start
+	own     identity                      // as in the identity file; Start's, then watch's
+	run     uint64                        // see newRun
+	intro   atomic.Pointer[service.Intro] // what this broker says of own
+	cluster atomic.Pointer[string]        // as in own; nil before Start
 	serving atomic.Pointer[serving]
 	leave   context.CancelFunc // ends tasks and guard
 	tasks   sync.WaitGroup     // what uses the parts above

@@ -16,17 +16,24 @@ import (
 
 // Peer is one broker of a cluster.
 type Peer struct {
-	ID   int
-	Addr string // HOST:PORT of its peer listener
+	ID   int    `json:"id"`
+	Addr string `json:"addr"` // HOST:PORT of its peer listener
 }
 
 // Config configures a broker. ID, DataDir and Listen are needed.
 type Config struct {
 	// ID is the broker's number in its cluster, 1 to 65535, for ever.
 	ID int
-	// Peers are all brokers of the cluster, this one included, the same on each;
-	// empty: a cluster of this one alone.
+	// Peers are the brokers with which the cluster begins, this one included, the same
+	// on each; empty: a cluster of this one alone, or one that is joined.
 	Peers []Peer
+	// Join has the broker join a cluster that is there, by asking these HOST:PORT of its
+	// peer listeners. It counts on an empty data directory only; afterwards the
+	// directory knows the cluster.
+	Join []string
+	// PeerListen is HOST:PORT for other brokers, for one that isn't in Peers; port 0
+	// takes a free one. One that has joined keeps its address in the data directory.
+	PeerListen string
 	// DataDir holds everything that the broker keeps.
 	DataDir string
 	// Listen is HOST:PORT for clients (NATS); port 0 takes a free one.
@@ -38,8 +45,8 @@ type Config struct {
 	// Advertise is the HOST:PORT that clients are told; default: the listener's.
 	// Port 0 stands for the listener's.
 	Advertise string
-	// PeerListener replaces listening on this broker's address in Peers. The broker
-	// owns it from Start on.
+	// PeerListener replaces listening on this broker's address in Peers, or on
+	// PeerListen. The broker owns it from Start on.
 	PeerListener net.Listener
 	// Rack is the failure domain; replicas are spread over racks.
 	Rack string
@@ -90,6 +97,7 @@ func (c *Config) Validate() error {
 		bad("client listener %q is every address of the machine: say with the advertised address which one clients shall use", c.Listen)
 	}
 	c.checkPeers(bad)
+	c.checkJoin(bad)
 	if c.Tick < 0 || c.ElectionTicks < 0 || c.HeartbeatTicks < 0 || c.Shards < 0 || c.DiskWorkers < 0 || c.InflightBytes < 0 {
 		bad("times, ticks, sizes and counts can't be negative")
 	}
@@ -99,14 +107,36 @@ func (c *Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// peerAddr returns this broker's address in Peers, "" if there are none.
+// peerAddr returns this broker's address for others, "" if there is none.
 func (c *Config) peerAddr() string {
 	for _, p := range c.Peers {
 		if p.ID == c.ID {
 			return p.Addr
 		}
 	}
-	return ""
+	if c.PeerListener != nil {
+		return c.PeerListener.Addr().String()
+	}
+	return c.PeerListen
+}
+
+func (c *Config) checkJoin(bad func(string, ...any)) {
+	for _, addr := range c.Join {
+		checkHostPort(bad, "address to join at", addr)
+	}
+	switch addr := c.peerAddr(); {
+	case len(c.Peers) > 0 && len(c.Join) > 0:
+		bad("a broker either begins a cluster with its peers or joins one: give one of the two")
+	case len(c.Peers) > 0 && c.PeerListen != "":
+		bad("the peers name this broker's address for others already: %s", addr)
+	case len(c.Join) > 0 && addr == "":
+		bad("a broker that joins needs an address for other brokers")
+	case len(c.Peers) == 0 && addr != "":
+		c.checkAddr(bad, "peer listener", addr, c.PeerTLS)
+		if host, _, err := net.SplitHostPort(addr); err == nil && everywhere(host) {
+			bad("peer listener %q is every address of the machine: name the one at which other brokers reach this one", addr)
+		}
+	}
 }
 
 func (c *Config) checkPeers(bad func(string, ...any)) {
@@ -130,9 +160,7 @@ func (c *Config) checkPeers(bad func(string, ...any)) {
 			if c.PeerListener != nil {
 				addr = c.PeerListener.Addr().String()
 			}
-			if len(c.Peers) > 1 {
-				c.checkAddr(bad, "peer listener", addr, c.PeerTLS)
-			}
+			c.checkAddr(bad, "peer listener", addr, c.PeerTLS)
 			continue
 		}
 		checkHostPort(bad, fmt.Sprintf("peer %d", p.ID), p.Addr)

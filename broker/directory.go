@@ -42,23 +42,47 @@ func (b *Broker) openData() error {
 	if err := b.checkOwner(id); err != nil {
 		return err
 	}
-	if err := b.openJournal(id.fresh); err != nil {
+	for _, w := range id.warnings {
+		b.log.Warn("data directory", "broker", b.c.ID, "warning", w)
+	}
+	b.own = id.identity
+	if id.fresh {
+		b.own = identity{Broker: b.c.ID, Making: true, Joining: len(b.c.Join) > 0}
+	}
+	if b.own.Directory == "" { // new, or of format 1
+		b.own.Directory = newDirectory()
+	}
+	if b.own.Making {
+		// First of all the id: what is made from here on belongs to it.
+		if err := b.writeOwn(); err != nil {
+			return err
+		}
+	}
+	// Once it is made, a directory without a journal is one that has lost its votes.
+	if err := b.openJournal(!b.own.Making); err != nil {
 		return err
 	}
 	if err := vfs.MkdirAllSync(b.fs, b.dir(partitionsDir)); err != nil {
 		return fmt.Errorf("data directory %s: %w", b.c.DataDir, err)
 	}
-	for _, w := range id.warnings {
-		b.log.Warn("data directory", "broker", b.c.ID, "warning", w)
+	b.own.Making = false
+	if err := b.writeOwn(); err != nil {
+		return err
 	}
-	// The identity is written after the journal: from then on a directory without a
-	// journal is one that has lost its votes.
-	if id.fresh || id.stale {
-		if err := writeIdentity(b.fs, b.c.DataDir, identity{Broker: b.c.ID, Cluster: id.Cluster}); err != nil {
-			return fmt.Errorf("data directory %s: %w", b.c.DataDir, err)
-		}
+	b.run = newRun()
+	b.introduce()
+	cluster := b.own.Cluster
+	b.cluster.Store(&cluster)
+	return nil
+}
+
+// writeOwn makes what is known of the directory durable, as a new generation. It is
+// called by Start, and then by watch alone.
+func (b *Broker) writeOwn() error {
+	b.own.Generation++
+	if err := writeIdentity(b.fs, b.c.DataDir, b.own); err != nil {
+		return fmt.Errorf("data directory %s: %w", b.c.DataDir, err)
 	}
-	b.cluster.Store(&id.Cluster)
 	return nil
 }
 
@@ -70,7 +94,7 @@ func (b *Broker) checkOwner(id found) error {
 			return &DirectoryError{Path: b.c.DataDir, Kind: ErrWrongBroker,
 				Reason: fmt.Sprintf("it belongs to broker %d, this is broker %d; use this broker's own directory, or an empty one", id.Broker, b.c.ID)}
 		}
-		return nil
+		return b.checkJoining(&id.identity)
 	}
 	names, err := b.fs.List(b.dir(partitionsDir))
 	switch {
@@ -83,8 +107,8 @@ func (b *Broker) checkOwner(id found) error {
 		Reason: fmt.Sprintf("it holds %d replicas, but no %s says whose; restore that file from a backup", len(names), identityFiles[0])}
 }
 
-func (b *Broker) openJournal(fresh bool) error {
-	j, report, err := journal.Open(journal.Options{Dir: b.dir(journalDir), Owner: uint64(b.id), MustExist: !fresh, FS: b.fs})
+func (b *Broker) openJournal(mustExist bool) error {
+	j, report, err := journal.Open(journal.Options{Dir: b.dir(journalDir), Owner: uint64(b.id), MustExist: mustExist, FS: b.fs})
 	if err != nil {
 		return err
 	}
@@ -109,8 +133,9 @@ func (b *Broker) learnCluster() error {
 		return &DirectoryError{Path: b.c.DataDir, Kind: ErrWrongCluster,
 			Reason: fmt.Sprintf("it belongs to cluster %s, but the metadata is that of cluster %s; use the directory of the right cluster, or an empty one", mine, now)}
 	}
-	if err := writeIdentity(b.fs, b.c.DataDir, identity{Broker: b.c.ID, Cluster: now}); err != nil {
-		return fmt.Errorf("data directory %s: %w", b.c.DataDir, err)
+	b.own.Cluster = now
+	if err := b.writeOwn(); err != nil {
+		return err
 	}
 	b.cluster.Store(&now)
 	b.log.Info("the broker belongs to a cluster", "broker", b.c.ID, "cluster", now)

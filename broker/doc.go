@@ -33,14 +33,15 @@
 // answers them with typed errors. Close hands leaderships over, answers what is
 // under way and stops; with a context that is done it stops at once, as in a
 // crash. Done is closed when the broker can't go on, with the reason in Err: a
-// failed journal, or a data directory that belongs to another cluster. Damage
-// or a failing disk under one partition takes that replica out of service and
+// failed journal, or a data directory that the cluster does not accept: that of
+// another cluster, of a broker that was removed or is registered with another
+// directory, or an old copy. Damage or a failing disk under one partition takes that replica out of service and
 // leaves the broker running.
 //
 // # The data directory
 //
 //	LOCK          held while a broker runs
-//	broker.json   whose directory this is: broker, cluster
+//	broker.json   whose directory this is: broker, cluster, a random id of its own
 //	journal/      Raft hard state of all groups, in two copies
 //	partitions/   one directory of segment files per replica
 package broker

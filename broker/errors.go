@@ -17,6 +17,11 @@ var (
 	ErrNewerFormat = errors.New("a newer release wrote the directory")
 	// ErrDamagedDirectory: it can't be told whose the data directory is.
 	ErrDamagedDirectory = errors.New("the directory is damaged")
+	// ErrFenced: the cluster doesn't let the broker go on with its data directory. It was
+	// removed, is registered with another directory, or the directory is an old copy.
+	ErrFenced = errors.New("the cluster does not accept the directory")
+	// ErrJoin: the broker could not join a cluster, or its directory is none to join with.
+	ErrJoin = errors.New("the broker has not joined the cluster")
 	// ErrListen: a listener could not be opened, mostly because its port is in use.
 	ErrListen = errors.New("a listener could not be opened")
 )

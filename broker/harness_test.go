@@ -36,12 +36,13 @@ type cluster struct {
 	urls    []string
 	brokers []*broker.Broker // nil: stopped
 	fs      []vfs.FS         // of each broker
+	joins   map[int]bool     // those that join, or have joined, by index
 	log     *slog.Logger
 }
 
 func newCluster(t *testing.T, n int) *cluster {
 	t.Helper()
-	c := &cluster{t: t, dir: t.TempDir(), brokers: make([]*broker.Broker, n), urls: make([]string, n), fs: slices.Repeat([]vfs.FS{vfs.OS()}, n), log: slog.New(slog.DiscardHandler)}
+	c := &cluster{t: t, dir: t.TempDir(), brokers: make([]*broker.Broker, n), urls: make([]string, n), fs: slices.Repeat([]vfs.FS{vfs.OS()}, n), joins: map[int]bool{}, log: slog.New(slog.DiscardHandler)}
 	listeners := make([]net.Listener, n)
 	for i := range n {
 		listeners[i] = listen(t, "127.0.0.1:0")
@@ -69,17 +70,45 @@ func listen(t *testing.T, addr string) net.Listener {
 
 func (c *cluster) start(i int, l net.Listener, addr string) {
 	c.t.Helper()
-	b, err := broker.NewOn(broker.Config{
+	if err := c.tryStart(i, l, addr); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// tryStart starts a broker; one that joins asks the brokers with which the cluster began.
+func (c *cluster) tryStart(i int, l net.Listener, addr string) error {
+	c.t.Helper()
+	cfg := broker.Config{
 		ID: i + 1, Peers: c.peers, PeerListener: l, DataDir: c.dataDir(i),
 		Listen: addr, HTTP: "127.0.0.1:0", Tick: 20 * time.Millisecond, Logger: c.log,
-	}, c.fs[i])
+	}
+	if c.joins[i] {
+		cfg.Peers = nil
+		for _, p := range c.peers {
+			if p.ID != cfg.ID {
+				cfg.Join = append(cfg.Join, p.Addr)
+			}
+		}
+	}
+	b, err := broker.NewOn(cfg, c.fs[i])
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	if err := b.Start(c.t.Context()); err != nil {
-		c.t.Fatal(err)
+		return err
 	}
 	c.brokers[i], c.urls[i] = b, b.ClientURL()
+	return nil
+}
+
+// join makes a broker more, which joins; it returns its index.
+func (c *cluster) join() int {
+	c.t.Helper()
+	i := len(c.brokers)
+	c.brokers, c.urls, c.fs = append(c.brokers, nil), append(c.urls, ""), append(c.fs, vfs.OS())
+	c.joins[i] = true
+	c.start(i, listen(c.t, "127.0.0.1:0"), "127.0.0.1:0")
+	return i
 }
 
 func (c *cluster) dataDir(i int) string { return filepath.Join(c.dir, strconv.Itoa(i+1)) }

@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"crypto/rand"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,32 +18,62 @@ import (
 var identityFiles = [2]string{"broker.json", "broker.json.copy"}
 
 const (
-	identityFormat   = 1
-	maxIdentityBytes = 64 << 10
+	identityFormat   = 2
+	maxIdentityBytes = 1 << 20
 )
 
-// identity says whose data directory this is.
+// identity says whose data directory this is. Format 1 had no more than broker and
+// cluster.
 type identity struct {
 	Format  int    `json:"format"`
 	Broker  int    `json:"broker"`
 	Cluster string `json:"cluster"` // "" until the broker has joined one; never changed then
-	CRC     uint32 `json:"crc32c"`  // over the fields above
+	// Directory is a random id, made with the directory and never changed: the cluster
+	// knows by it whether this is the directory that it has trusted.
+	Directory string `json:"directory,omitempty"`
+	// Incarnation is what the cluster gave a broker that joined it; 0: the cluster began
+	// with this one.
+	Incarnation uint64 `json:"incarnation,omitempty"`
+	// Generation rises with each write, so that the newer copy is known, and an old image
+	// of the directory too.
+	Generation uint64 `json:"generation,omitempty"`
+	// Making is set until the journal exists, Joining from then on until the cluster has
+	// taken the broker in, if it is to join one.
+	Making  bool `json:"making,omitempty"`
+	Joining bool `json:"joining,omitempty"`
+	// Brokers are where the others were reached last, for one that joined: its
+	// configuration doesn't name them.
+	Brokers []Peer `json:"brokers,omitempty"`
+	CRC     uint32 `json:"crc32c"` // over the fields above
 }
 
 func (id identity) sum() uint32 {
-	return crc32.Checksum(fmt.Appendf(nil, "%d %d %s", id.Format, id.Broker, id.Cluster), crc32.MakeTable(crc32.Castagnoli))
+	covered := fmt.Appendf(nil, "%d %d %s", id.Format, id.Broker, id.Cluster)
+	if id.Format > 1 {
+		covered = fmt.Appendf(covered, " %s %d %d %t %t %v", id.Directory, id.Incarnation, id.Generation, id.Making, id.Joining, id.Brokers)
+	}
+	return crc32.Checksum(covered, crc32.MakeTable(crc32.Castagnoli))
+}
+
+// joined says that the broker came to a cluster that was there already.
+func (id *identity) joined() bool { return id.Incarnation > 0 }
+
+// newDirectory returns an id of 128 random bits.
+func newDirectory() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails: crypto/rand ends the process instead
+	return hex.EncodeToString(b[:])
 }
 
 // found is what the directory says about itself.
 type found struct {
 	identity
 	fresh    bool     // nothing: a new directory
-	stale    bool     // a copy is missing, damaged or older
 	warnings []string // for the log
 }
 
-// readIdentity reads both copies and changes nothing. A copy that names a cluster
-// is newer than one that doesn't.
+// readIdentity reads both copies and changes nothing. Of two good ones the newer
+// counts.
 func readIdentity(fsys vfs.FS, dir string) (found, error) {
 	var (
 		good    []identity
@@ -70,12 +102,17 @@ func readIdentity(fsys vfs.FS, dir string) (found, error) {
 		return found{fresh: true}, nil
 	case len(good) == 0:
 		return damaged("no good copy of " + identityFiles[0] + " is left; restore it from a backup")
-	case len(good) == 2 && good[0] != good[1] && !follows(good[0], good[1]) && !follows(good[1], good[0]):
-		return damaged(fmt.Sprintf("its two copies of %s disagree: %+v and %+v; restore the right one", identityFiles[0], good[0], good[1]))
 	}
-	f := found{identity: good[0], stale: len(good) < 2 || good[0] != good[1]}
-	if len(good) == 2 && follows(good[0], good[1]) {
-		f.identity = good[1]
+	f := found{identity: good[0]}
+	if len(good) == 2 {
+		older, newer := good[0], good[1]
+		if older.newerThan(&newer) {
+			older, newer = newer, older
+		}
+		if older.CRC != newer.CRC && !older.becomes(&newer) {
+			return damaged(fmt.Sprintf("its two copies of %s disagree: %+v and %+v; restore the right one", identityFiles[0], good[0], good[1]))
+		}
+		f.identity = newer
 	}
 	for _, err := range faults {
 		f.warnings = append(f.warnings, err.Error()+"; it is written again from the other copy")
@@ -83,8 +120,22 @@ func readIdentity(fsys vfs.FS, dir string) (found, error) {
 	return f, nil
 }
 
-// follows reports whether b is what a became when the broker joined a cluster.
-func follows(a, b identity) bool { return a.Broker == b.Broker && a.Cluster == "" && b.Cluster != "" }
+// newerThan compares two copies. Those of format 1 have no generation: there the one
+// that names a cluster is newer.
+func (id *identity) newerThan(other *identity) bool {
+	if id.Generation != other.Generation {
+		return id.Generation > other.Generation
+	}
+	return id.Cluster != "" && other.Cluster == ""
+}
+
+// becomes reports whether the directory that id describes may be the one that newer
+// describes later.
+func (id *identity) becomes(newer *identity) bool {
+	return id.Broker == newer.Broker && (id.Cluster == "" || id.Cluster == newer.Cluster) &&
+		(id.Directory == "" || id.Directory == newer.Directory) && (id.Incarnation == 0 || id.Incarnation == newer.Incarnation) &&
+		newer.newerThan(id)
+}
 
 type newerError struct{ format int }
 

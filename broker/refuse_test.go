@@ -117,8 +117,12 @@ func TestDirectoryOfAnotherBroker(t *testing.T) {
 			for _, file := range files { // one copy is made good from the other
 				put(file, bad)
 				restart(t, c)
-				if got, err := os.ReadFile(file); err != nil || string(got) != string(text) {
-					t.Errorf("%s was not repaired: %s, %v", file, got, err)
+				one, err := os.ReadFile(files[0])
+				if err != nil {
+					t.Fatal(err)
+				}
+				if two, err := os.ReadFile(files[1]); err != nil || string(one) != string(two) || string(one) == string(bad) {
+					t.Errorf("%s was not repaired: %s, %v", file, two, err)
 				}
 			}
 			put(files[0], bad)
@@ -129,7 +133,7 @@ func TestDirectoryOfAnotherBroker(t *testing.T) {
 		})
 	}
 	t.Run("newer format", func(t *testing.T) {
-		put(files[1], []byte(strings.Replace(string(text), `"format": 1`, `"format": 9`, 1)))
+		put(files[1], []byte(strings.Replace(string(text), `"format": 2`, `"format": 9`, 1)))
 		refusedAs(t, c, broker.ErrNewerFormat, dir, "format 9")
 		put(files[1], text)
 	})

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"strconv"
 
 	"github.com/logq/logq/broker/internal/httpd"
@@ -47,6 +49,12 @@ func (b *Broker) open(ctx context.Context) error {
 		}
 		return err
 	}
+	if err := b.openPeerListener(); err != nil {
+		return err
+	}
+	if err := b.join(ctx); err != nil {
+		return errors.Join(err, b.closePeerListener())
+	}
 	if err := b.openTransport(); err != nil {
 		return err
 	}
@@ -77,29 +85,66 @@ func (b *Broker) open(ctx context.Context) error {
 	return nil
 }
 
-// openTransport opens the port for other brokers, if there are any.
+// openPeerListener opens the port for other brokers, if there may be any.
+func (b *Broker) openPeerListener() (err error) {
+	b.listener, b.peerAddr = b.c.PeerListener, b.c.peerAddr()
+	if b.peerAddr == "" && b.own.joined() {
+		// Where others know it. That was checked once, but TLS may have been taken away since.
+		b.peerAddr = b.knownAddr(b.c.ID)
+		var errs []error
+		b.c.checkAddr(func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }, "peer listener", b.peerAddr, b.c.PeerTLS)
+		if err := errors.Join(errs...); err != nil {
+			return err
+		}
+	}
+	if b.listener != nil || b.peerAddr == "" {
+		return nil
+	}
+	if b.listener, err = net.Listen("tcp", b.peerAddr); err != nil {
+		return listenError(fmt.Errorf("peer listener %s: %w: stop what holds the port, or give this broker another address in the peers of all", b.peerAddr, err))
+	}
+	b.peerAddr = withPort(b.peerAddr, b.listener.Addr().String())
+	return nil
+}
+
+func (b *Broker) closePeerListener() error {
+	if b.listener == nil {
+		return nil
+	}
+	return b.listener.Close()
+}
+
+// openTransport lets other brokers in, and calls them.
 func (b *Broker) openTransport() (err error) {
-	listener := b.c.PeerListener
-	peers := make(map[protocol.BrokerID]string)
-	for _, p := range b.c.Peers {
-		if p.ID != b.c.ID {
-			peers[protocol.BrokerID(p.ID)] = p.Addr
-		}
-	}
-	if listener == nil && len(peers) > 0 {
-		addr := b.c.peerAddr()
-		if listener, err = net.Listen("tcp", addr); err != nil {
-			return listenError(fmt.Errorf("peer listener %s: %w: stop what holds the port, or give this broker another address in the peers of all", addr, err))
-		}
-	}
 	b.transport, err = peer.New(peer.Options{
-		Self: b.id, Peers: peers, Listener: listener, Handler: peerHandler{b},
+		Self: b.id, Peers: b.firstPeers(), Listener: b.listener, Handler: peerHandler{b},
 		ClusterID: b.clusterID, TLS: b.c.PeerTLS, Logger: b.log,
+		Introduce: func() peer.Introduction { return peer.Introduction(*b.intro.Load()) },
+		Judge: func(from protocol.BrokerID, who peer.Introduction) string {
+			return b.service.Judge(from, service.Intro(who))
+		},
+		OnFenced: func(by protocol.BrokerID, reason string) { b.fenced(fmt.Sprintf("broker %d says: %s", by, reason)) },
+		Answer: func(ctx context.Context, from protocol.BrokerID, _ peer.Introduction, body []byte) []byte {
+			return b.service.Answer(ctx, from, body)
+		},
 	})
-	if err != nil && listener != nil {
-		err = errors.Join(err, listener.Close())
+	if err != nil {
+		err = errors.Join(err, b.closePeerListener())
 	}
 	return err
+}
+
+// firstPeers are the other brokers as this one knows them before it has metadata.
+func (b *Broker) firstPeers() map[protocol.BrokerID]string {
+	peers := make(map[protocol.BrokerID]string)
+	for _, list := range [][]Peer{b.own.Brokers, b.c.Peers} { // what is configured comes last
+		for _, p := range list {
+			if p.ID != b.c.ID {
+				peers[protocol.BrokerID(p.ID)] = p.Addr
+			}
+		}
+	}
+	return peers
 }
 
 // openHost makes the host of replicas and the service on it.
@@ -113,21 +158,25 @@ func (b *Broker) openHost() (err error) {
 	if err != nil {
 		return err
 	}
-	brokers := []protocol.BrokerID{b.id}
-	for _, p := range b.c.Peers {
-		if p.ID != b.c.ID {
-			brokers = append(brokers, protocol.BrokerID(p.ID))
-		}
-	}
+	brokers := append(slices.Collect(maps.Keys(b.firstPeers())), b.id)
 	var states service.States
 	if states.Store, states.Found, err = statefile.Open(b.fs, b.dir(metadataDir)); err != nil {
 		return err
 	}
 	b.service, err = service.New(service.Options{
 		ID: b.id, Brokers: brokers, Host: service.NewHost(b.host), Peers: b.transport, Logger: b.log, States: states,
+		Intro: *b.intro.Load(), Network: b.network(), OnFenced: func(err error) { b.fenced(err.Error()) },
 		InflightBytes: b.c.InflightBytes, MaxFetchBytes: natsplane.MaxFetchBytes,
 	})
 	return err
+}
+
+// network is what follows the metadata: nothing, if this broker is without a port for others.
+func (b *Broker) network() service.Network {
+	if b.listener == nil {
+		return nil
+	}
+	return b.transport
 }
 
 // groupsChanged passes on whose leadership has changed. The host calls it only once
@@ -155,7 +204,7 @@ func (b *Broker) openListeners() (err error) {
 
 // info is what others shall know of this broker.
 func (b *Broker) info() protocol.BrokerInfo {
-	info := protocol.BrokerInfo{ID: b.id, URL: b.plane.ClientURL(), Peer: b.c.peerAddr(), Rack: b.c.Rack}
+	info := protocol.BrokerInfo{ID: b.id, URL: b.plane.ClientURL(), Peer: b.peerAddr, Rack: b.c.Rack}
 	if b.c.Advertise != "" {
 		scheme := "nats://"
 		if b.c.ClientTLS != nil {

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/logq/logq/broker/internal/natsplane"
 	"github.com/logq/logq/internal/peer"
@@ -14,12 +15,15 @@ import (
 // cluster this is; and it notices when the host can't go on.
 func (b *Broker) watch(ctx context.Context) {
 	var bound []natsplane.Binding
+	age := time.NewTicker(agePause)
+	defer age.Stop()
 	for {
 		bindings, changed := b.service.Bindings()
 		if err := b.learnCluster(); err != nil {
 			b.fail(err)
 			return
 		}
+		b.learnBrokers()
 		want := make([]natsplane.Binding, len(bindings))
 		for i, s := range bindings {
 			want[i] = natsplane.Binding{Subject: s.Subject, Topic: s.Topic}
@@ -32,6 +36,8 @@ func (b *Broker) watch(ctx context.Context) {
 		}
 		select {
 		case <-changed:
+		case <-age.C:
+			b.age()
 		case <-b.host.Done():
 			b.fail(b.host.Err())
 			return

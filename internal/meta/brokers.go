@@ -85,6 +85,21 @@ func CheckJoin(s Snapshot, b Broker) *protocol.Error {
 	return nil
 }
 
+// CheckIntroduction checks the data directory with which a broker calls itself a member; nil = it may go on. The snapshot may
+// be behind: what comes after it is let pass.
+func CheckIntroduction(s Snapshot, b protocol.BrokerID, directory string, incarnation uint64) *protocol.Error {
+	known := s.Broker(b)
+	switch {
+	case s.removed[b] > incarnation:
+		return removedError(b)
+	case known == nil || incarnation > known.Incarnation:
+		return nil
+	case incarnation < known.Incarnation || !known.Owns(directory):
+		return otherDirectory(b)
+	}
+	return nil
+}
+
 func otherDirectory(b protocol.BrokerID) *protocol.Error {
 	return protocol.Errorf(protocol.DuplicateBrokerRegistration, "broker %d is registered with another data directory than this one. "+
 		"Start it on that directory; if its data is lost for good, run \"logq broker remove %d --data-lost\", then start it anew with --join on an empty directory; "+
@@ -216,6 +231,18 @@ func (s Snapshot) Draining(b protocol.BrokerID) bool { return s.draining[b] }
 
 // Removed says whether a broker of this id was removed and has not joined anew.
 func (s Snapshot) Removed(b protocol.BrokerID) bool { return s.removed[b] > 0 && s.Broker(b) == nil }
+
+// RemovedBrokers returns the brokers that were removed and have not joined anew, ordered by id.
+func (s Snapshot) RemovedBrokers() []protocol.BrokerID {
+	var out []protocol.BrokerID
+	for b := range s.removed {
+		if s.Removed(b) {
+			out = append(out, b)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
 
 // ReplicasOn counts the replicas that partitions have on a broker, or are to get there.
 func (s Snapshot) ReplicasOn(b protocol.BrokerID) int {

@@ -230,6 +230,19 @@ type DrainBrokerRequest struct {
 	Undo   bool     `json:"undo,omitempty"`
 }
 
+// AddBrokerRequest gives a broker its share of the replicas; the reply is a [MoveReply]. The broker has joined before.
+type AddBrokerRequest struct {
+	Broker BrokerID `json:"broker"`
+	DryRun bool     `json:"dry_run,omitempty"` // only say which partitions would move
+}
+
+// RemoveBrokerRequest takes a broker that holds nothing any more out of the cluster, or with DataLost one that is gone with
+// everything it held: its replicas are made anew on others. The reply is a [MoveReply] without moves.
+type RemoveBrokerRequest struct {
+	Broker   BrokerID `json:"broker"`
+	DataLost bool     `json:"data_lost,omitempty"`
+}
+
 // MoveReply lists the partitions that will move.
 type MoveReply struct {
 	Moves []PartitionRef `json:"moves"`

@@ -28,8 +28,11 @@ const (
 	OpBrokerDrain    Op = 16 // admin.broker.drain
 	OpPartitionMoved Op = 17 // between brokers only: a partition's group has the replicas that were asked for
 	OpMetaState      Op = 18 // between brokers only: the folded metadata, in pieces
+	OpBrokerAdd      Op = 19 // admin.broker.add
+	OpBrokerRemove   Op = 20 // admin.broker.remove
+	OpBrokerJoin     Op = 21 // between brokers only: a broker with an empty data directory asks to be taken in
 
-	LastOp = OpMetaState // the highest number
+	LastOp = OpBrokerJoin // the highest number
 )
 
 var opText = [...]string{
@@ -39,6 +42,7 @@ var opText = [...]string{
 	OpRegisterBroker: "register-broker", OpMetaSync: "meta-sync", OpTopicStatus: "topic-status",
 	OpTopicReassign: "admin.topic.reassign", OpTopicAlter: "admin.topic.alter", OpBrokerDrain: "admin.broker.drain",
 	OpPartitionMoved: "partition-moved", OpMetaState: "meta-state",
+	OpBrokerAdd: "admin.broker.add", OpBrokerRemove: "admin.broker.remove", OpBrokerJoin: "broker-join",
 }
 
 // String returns the operation as it stands in subjects.
@@ -54,7 +58,7 @@ func (o Op) Valid() bool { return o >= OpProduce && o <= LastOp }
 
 // Internal reports whether the operation is for brokers only. No subject leads to it.
 func (o Op) Internal() bool {
-	return o >= OpRegisterBroker && o <= OpTopicStatus || o == OpPartitionMoved || o == OpMetaState
+	return o >= OpRegisterBroker && o <= OpTopicStatus || o == OpPartitionMoved || o == OpMetaState || o == OpBrokerJoin
 }
 
 // Partitioned reports whether the operation addresses a partition of a topic.
@@ -76,6 +80,8 @@ const (
 	TopicReassignSubject = SubjectPrefix + "admin.topic.reassign"
 	TopicAlterSubject    = SubjectPrefix + "admin.topic.alter"
 	BrokerDrainSubject   = SubjectPrefix + "admin.broker.drain"
+	BrokerAddSubject     = SubjectPrefix + "admin.broker.add"
+	BrokerRemoveSubject  = SubjectPrefix + "admin.broker.remove"
 )
 
 // ProduceSubject is where a batch for a partition goes.
@@ -121,6 +127,10 @@ func ParseSubject(s string) (Op, Partition, string, error) {
 		return OpTopicAlter, 0, "", nil
 	case BrokerDrainSubject:
 		return OpBrokerDrain, 0, "", nil
+	case BrokerAddSubject:
+		return OpBrokerAdd, 0, "", nil
+	case BrokerRemoveSubject:
+		return OpBrokerRemove, 0, "", nil
 	}
 	verb, rest, _ := strings.Cut(rest, ".")
 	op := partitionOp(verb)

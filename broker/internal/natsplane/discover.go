@@ -28,6 +28,8 @@ var endpoints = []struct {
 	{"topic-reassign", protocol.TopicReassignSubject, protocol.OpTopicReassign},
 	{"topic-alter", protocol.TopicAlterSubject, protocol.OpTopicAlter},
 	{"broker-drain", protocol.BrokerDrainSubject, protocol.OpBrokerDrain},
+	{"broker-add", protocol.BrokerAddSubject, protocol.OpBrokerAdd},
+	{"broker-remove", protocol.BrokerRemoveSubject, protocol.OpBrokerRemove},
 }
 
 // discover serves metadata and administration as a NATS micro service, so that

@@ -50,6 +50,12 @@ func (s *Service) administerAt(ctx context.Context, c *call) *protocol.Response 
 		return s.alterTopic(ctx, c)
 	case protocol.OpBrokerDrain:
 		return s.drainBroker(ctx, c)
+	case protocol.OpBrokerAdd:
+		return s.addBroker(ctx, c)
+	case protocol.OpBrokerRemove:
+		return s.removeBroker(ctx, c)
+	case protocol.OpBrokerJoin:
+		return s.joinBroker(ctx, c)
 	case protocol.OpPartitionMoved:
 		return s.partitionMoved(ctx, c)
 	case protocol.OpMetaState:

@@ -2,7 +2,6 @@ package service
 
 import (
 	"context"
-	"maps"
 	"slices"
 
 	"github.com/logq/logq/internal/protocol"
@@ -20,7 +19,7 @@ func (s *Service) metadata(ctx context.Context, c *call) *protocol.Response {
 		t = s.table.Load()
 	}
 	reply := protocol.MetaReply{ClusterID: t.snap.ClusterID(), Controller: s.controller(), Brokers: []protocol.BrokerInfo{}, Topics: []protocol.TopicInfo{}}
-	for _, id := range s.brokerIDs(t) {
+	for _, id := range s.members(t.snap) {
 		if info := s.infoOf(id); info.URL != "" {
 			reply.Brokers = append(reply.Brokers, info)
 		}
@@ -42,18 +41,6 @@ func (s *Service) metadata(ctx context.Context, c *call) *protocol.Response {
 		reply.Topics = append(reply.Topics, protocol.TopicInfo{Name: name, Partitions: []protocol.PartitionInfo{}, Error: e})
 	}
 	return jsonResponse(reply)
-}
-
-// brokerIDs returns all brokers that are configured or registered, in order.
-func (s *Service) brokerIDs(t *table) []protocol.BrokerID {
-	ids := map[protocol.BrokerID]bool{}
-	for _, id := range s.opts.Brokers {
-		ids[id] = true
-	}
-	for _, b := range t.snap.Brokers() {
-		ids[b.ID] = true
-	}
-	return slices.Sorted(maps.Keys(ids))
 }
 
 // clusterStatus answers how the cluster is, as this broker sees it from the others' gossip.
@@ -83,7 +70,7 @@ func (s *Service) clusterStatus() *protocol.Response {
 			}
 		}
 	}
-	for _, id := range s.brokerIDs(t) {
+	for _, id := range s.members(t.snap) {
 		reply.Brokers = append(reply.Brokers, protocol.BrokerStatus{BrokerInfo: s.infoOf(id), PartitionsLed: ledBy[id], Replicas: replicas[id], Draining: t.snap.Draining(id)})
 	}
 	return jsonResponse(reply)

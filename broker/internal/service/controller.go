@@ -120,11 +120,16 @@ func (s *Service) initialiseOnce(ctx context.Context, g Group) *protocol.Error {
 	return e
 }
 
-// register makes this broker known to the cluster, and keeps what the cluster knows of it true.
+// register makes this broker known to the cluster, and keeps what the cluster knows of it true. It ends when the cluster does
+// not take the broker's data directory.
 func (s *Service) register(ctx context.Context) {
 	wait := backoff{least: s.opts.RetryMin, most: s.opts.RetryMax}
 	for ctx.Err() == nil {
 		changed := s.changes.wait()
+		if e := meta.CheckIntroduction(s.table.Load().snap, s.id, s.opts.Directory, s.opts.Incarnation); e != nil {
+			s.expelled(e)
+			return
+		}
 		if s.registered() || s.ClusterID() == "" || s.controller() == 0 {
 			wait.reset()
 			select {
@@ -133,7 +138,12 @@ func (s *Service) register(ctx context.Context) {
 			}
 			continue
 		}
-		if e := s.registerOnce(ctx); e != nil {
+		switch e := s.registerOnce(ctx); {
+		case e == nil:
+		case e.Code == protocol.DuplicateBrokerRegistration || e.Code == protocol.BrokerIDNotRegistered:
+			s.expelled(e)
+			return
+		default:
 			s.log.Warn("the broker is not registered yet", "error", e)
 			pause(ctx, wait.next(), nil)
 		}
@@ -142,7 +152,8 @@ func (s *Service) register(ctx context.Context) {
 
 func (s *Service) selfRecord() meta.Broker {
 	b := s.self
-	return meta.Broker{ID: b.ID, URL: b.URL, HTTP: b.HTTP, Peer: b.Peer, Rack: b.Rack, FeatureLevel: meta.SupportedLevel}
+	return meta.Broker{ID: b.ID, URL: b.URL, HTTP: b.HTTP, Peer: b.Peer, Rack: b.Rack, FeatureLevel: meta.SupportedLevel,
+		Directory: s.opts.Directory, Incarnation: s.opts.Incarnation}
 }
 
 func (s *Service) registered() bool {

@@ -9,7 +9,7 @@ import (
 
 // gossip is what a broker tells the others about itself:
 //
-//	version u8 | flags u8 (bit 0: leaving) | cluster id | client URL | HTTP URL | peer address | rack | led
+//	version u8 | flags u8 (bit 0: leaving) | generation u64 | cluster id | client URL | HTTP URL | peer address | rack | led
 //
 // where the texts are a length (uvarint) and bytes, and led is a count (uvarint) and as many entries of
 //
@@ -20,7 +20,9 @@ type gossip struct {
 	clusterID string
 	self      protocol.BrokerInfo // without id, which the connection tells, and without Alive
 	leaving   bool
-	led       []led
+	// generation of the sender's data directory, see [Intro].
+	generation uint64
+	led        []led
 }
 
 // led is a partition that the sender leads.
@@ -33,7 +35,7 @@ type led struct {
 }
 
 const (
-	gossipVersion   = 1
+	gossipVersion   = 2
 	gossipTextBytes = 1 << 10
 	// gossipLeast is the least that an entry takes, so that a damaged count cannot make the decoder allocate more than the
 	// message could fill.
@@ -51,6 +53,7 @@ func (g *gossip) appendTo(dst []byte) []byte {
 		flags = 1
 	}
 	dst = append(dst, gossipVersion, flags)
+	dst = binary.LittleEndian.AppendUint64(dst, g.generation)
 	for _, text := range [...]string{g.clusterID, g.self.URL, g.self.HTTP, g.self.Peer, g.self.Rack} {
 		text = text[:min(len(text), gossipTextBytes)]
 		dst = append(binary.AppendUvarint(dst, uint64(len(text))), text...)
@@ -81,6 +84,9 @@ func decodeGossip(src []byte) (*gossip, error) {
 		d.fail("flags %#x are not known", v[1])
 	}
 	g := new(gossip)
+	if b := d.take(8); d.err == nil {
+		g.generation = binary.LittleEndian.Uint64(b)
+	}
 	for _, text := range [...]*string{&g.clusterID, &g.self.URL, &g.self.HTTP, &g.self.Peer, &g.self.Rack} {
 		*text = string(d.take(d.number(gossipTextBytes)))
 	}

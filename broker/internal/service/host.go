@@ -118,6 +118,14 @@ type Peers interface {
 	Gossip(to protocol.BrokerID, body []byte) bool
 }
 
+// Network is told which brokers there are.
+type Network interface {
+	// AddPeer adds a broker at HOST:PORT, or gives one that is known that address.
+	AddPeer(id protocol.BrokerID, addr string) error
+	// RemovePeer ends the connections with a broker; it may connect anew if it is added again.
+	RemovePeer(id protocol.BrokerID)
+}
+
 // UnsentError marks the errors of [Peers.Request] after which the request cannot have been carried out.
 type UnsentError interface {
 	error

@@ -106,6 +106,11 @@ func (s *Service) drainBroker(ctx context.Context, c *call) *protocol.Response {
 // change has the controller decide on commands and commit them, and waits until this broker has heard of them. All of them
 // may be repeated.
 func (s *Service) change(ctx context.Context, c *call, plan func(meta.Snapshot) ([]meta.Command, *protocol.Error)) *protocol.Response {
+	return s.changeOrTell(ctx, c, false, plan)
+}
+
+// changeOrTell is change, or only says what it would do.
+func (s *Service) changeOrTell(ctx context.Context, c *call, dry bool, plan func(meta.Snapshot) ([]meta.Command, *protocol.Error)) *protocol.Response {
 	here := func(ctx context.Context) *protocol.Response {
 		if e := s.catchUp(ctx); e != nil {
 			return &protocol.Response{Err: e}
@@ -123,11 +128,13 @@ func (s *Service) change(ctx context.Context, c *call, plan func(meta.Snapshot) 
 		reply := protocol.MoveReply{Moves: []protocol.PartitionRef{}}
 		at := s.table.Load().snap.Next()
 		for _, cmd := range cmds {
-			r, e := s.propose(ctx, cmd)
-			if e != nil {
-				return &protocol.Response{Err: e}
+			if !dry {
+				r, e := s.propose(ctx, cmd)
+				if e != nil {
+					return &protocol.Response{Err: e}
+				}
+				at = r.Offset + 1
 			}
-			at = r.Offset + 1
 			if m, ok := cmd.(meta.ReassignPartition); ok {
 				reply.Moves = append(reply.Moves, protocol.PartitionRef{Topic: m.Name, Partition: m.Partition})
 			}
@@ -163,45 +170,4 @@ func (s *Service) partitionMoved(ctx context.Context, c *call) *protocol.Respons
 		return &protocol.Response{Err: e}
 	}
 	return &protocol.Response{BaseOffset: r.Offset + 1}
-}
-
-// shepherd, on the controller, sees to it that drained brokers get rid of their replicas. All that it knows is in the
-// metadata, so that the next controller goes on.
-func (s *Service) shepherd(ctx context.Context) {
-	for ctx.Err() == nil {
-		if s.controller() == s.id {
-			s.drainSome(ctx)
-		}
-		pause(ctx, s.opts.MoveInterval, nil)
-	}
-}
-
-func (s *Service) drainSome(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, s.opts.DefaultDeadline)
-	defer cancel()
-	snap := s.table.Load().snap
-	moving := 0
-	for _, t := range snap.Topics() {
-		moving += t.Moving()
-	}
-	for _, b := range snap.Brokers() {
-		if !snap.Draining(b.ID) {
-			continue
-		}
-		plan, e := meta.PlanDrain(snap, s.alive, b.ID)
-		if e != nil {
-			s.log.Warn("a broker can't be drained at present", "broker", b.ID, "error", e)
-			continue
-		}
-		for _, cmd := range plan {
-			if moving >= movesAtOnce*len(snap.Brokers()) {
-				return
-			}
-			if _, e := s.propose(ctx, cmd); e != nil {
-				s.log.Warn("a move is not begun", "topic", cmd.Name, "partition", cmd.Partition, "error", e)
-				return
-			}
-			moving++
-		}
-	}
 }

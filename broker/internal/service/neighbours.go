@@ -8,7 +8,7 @@ import (
 	"github.com/logq/logq/internal/protocol"
 )
 
-// neighbour is another configured broker, as its gossip shows it.
+// neighbour is another broker of the cluster, as its gossip shows it.
 type neighbour struct {
 	id    protocol.BrokerID
 	heard atomic.Int64 // when, in Unix nanoseconds; 0 = never, or it has said that it leaves
@@ -21,26 +21,49 @@ type neighbour struct {
 	strange  bool // it belongs to another cluster; said once
 }
 
-// neighbours are the other configured brokers. The map is immutable.
+// neighbours are the other brokers of the cluster. The map is replaced as a whole.
 type neighbours struct {
 	timeout time.Duration
-	byID    map[protocol.BrokerID]*neighbour
+	byID    atomic.Pointer[map[protocol.BrokerID]*neighbour]
 
 	mu sync.Mutex // orders what gossip changes
 }
 
 func newNeighbours(o *Options) *neighbours {
-	n := &neighbours{timeout: o.AliveTimeout, byID: map[protocol.BrokerID]*neighbour{}}
-	for _, b := range o.Brokers {
-		if b != o.ID {
-			n.byID[b] = &neighbour{id: b}
-		}
-	}
+	n := &neighbours{timeout: o.AliveTimeout}
+	n.byID.Store(&map[protocol.BrokerID]*neighbour{})
+	n.become(o.Brokers, o.ID)
 	return n
 }
 
+// all returns the other brokers; the map must not be changed.
+func (n *neighbours) all() map[protocol.BrokerID]*neighbour { return *n.byID.Load() }
+
+// of returns what is known of a broker, nil if it is none of the cluster.
+func (n *neighbours) of(id protocol.BrokerID) *neighbour { return n.all()[id] }
+
+// become puts other brokers in force and reports whether there is a change. One goroutine calls it.
+func (n *neighbours) become(ids []protocol.BrokerID, self protocol.BrokerID) bool {
+	old := n.all()
+	next := make(map[protocol.BrokerID]*neighbour, len(ids))
+	changed := false
+	for _, id := range ids {
+		if id == self {
+			continue
+		}
+		if next[id] = old[id]; next[id] == nil {
+			next[id], changed = &neighbour{id: id}, true
+		}
+	}
+	if !changed && len(next) == len(old) {
+		return false
+	}
+	n.byID.Store(&next)
+	return true
+}
+
 func (n *neighbours) alive(id protocol.BrokerID, now time.Time) bool {
-	b := n.byID[id]
+	b := n.of(id)
 	if b == nil {
 		return false
 	}
@@ -61,7 +84,7 @@ func (s *Service) infoOf(id protocol.BrokerID) protocol.BrokerInfo {
 		return info
 	}
 	info := protocol.BrokerInfo{ID: id}
-	n := s.neighbours.byID[id]
+	n := s.neighbours.of(id)
 	if b := s.table.Load().snap.Broker(id); b != nil {
 		info = protocol.BrokerInfo{ID: id, URL: b.URL, HTTP: b.HTTP, Peer: b.Peer, Rack: b.Rack}
 	}
@@ -78,7 +101,7 @@ func (s *Service) urlOf(id protocol.BrokerID) string { return s.infoOf(id).URL }
 
 // HandleGossip takes in what another broker says of itself. It does not keep body, and may be called at any time.
 func (s *Service) HandleGossip(from protocol.BrokerID, body []byte) {
-	n := s.neighbours.byID[from]
+	n := s.neighbours.of(from)
 	t := s.table.Load()
 	if n == nil || t == nil {
 		return
@@ -100,6 +123,7 @@ func (s *Service) HandleGossip(from protocol.BrokerID, body []byte) {
 	}
 	now := time.Now()
 	was := s.neighbours.alive(from, now)
+	s.intros.heard(from, g.generation)
 	info := g.self
 	info.ID = from
 	n.info.Store(&info)
@@ -156,7 +180,7 @@ func (s *Service) reclaim() {
 	s.neighbours.mu.Lock()
 	defer s.neighbours.mu.Unlock()
 	t := s.table.Load()
-	for _, n := range s.neighbours.byID {
+	for _, n := range s.neighbours.all() {
 		for i := range n.led {
 			if p := t.groups[n.led[i].group]; p != nil && p.claim.Load() == nil {
 				s.takeClaim(p, n, &n.led[i])

@@ -14,10 +14,13 @@ import (
 // Options configures a [Service]. Zero values stand for the defaults named.
 type Options struct {
 	ID        protocol.BrokerID   // this broker, required
-	Brokers   []protocol.BrokerID // every broker of the cluster, this one included: they hold the metadata; empty = this one alone
+	Brokers   []protocol.BrokerID // the brokers with which the cluster began, or those known to one that joined it, this one included; empty = this one alone
+	Intro                         // what this broker says of its data directory
 	ClusterID string              // id to give a new cluster; empty = random
 	Host      Host                // required
 	Peers     Peers               // required if there are other brokers
+	Network   Network             // told which brokers there are; nil = they are always the same
+	OnFenced  func(error)         // told, once, that the broker must not go on with its data directory; nil = nobody
 	States    States              // where the metadata's state is kept
 	Logger    *slog.Logger        // nil = none
 

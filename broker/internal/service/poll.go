@@ -79,7 +79,7 @@ func (s *Service) look(now time.Time, all bool) bool {
 	}
 	s.neighbours.mu.Lock()
 	defer s.neighbours.mu.Unlock()
-	for _, n := range s.neighbours.byID {
+	for _, n := range s.neighbours.all() {
 		if alive := s.neighbours.alive(n.id, now); alive != n.wasAlive {
 			n.wasAlive = alive
 			changed = true
@@ -134,18 +134,18 @@ func (s *Service) judgeSync() {
 
 // tell sends this broker's state to the others, or that it leaves once it is closing.
 func (s *Service) tell() {
-	if len(s.neighbours.byID) == 0 {
+	if len(s.neighbours.all()) == 0 {
 		return
 	}
 	t := s.table.Load()
-	g := gossip{clusterID: t.snap.ClusterID(), self: s.self, leaving: s.gate.shut.Load()}
+	g := gossip{clusterID: t.snap.ClusterID(), self: s.self, generation: s.generation.Load(), leaving: s.gate.shut.Load()}
 	for _, p := range t.local {
 		if l, ok := s.ledHere(p); ok {
 			g.led = append(g.led, l)
 		}
 	}
 	body := g.appendTo(nil)
-	for id := range s.neighbours.byID {
+	for id := range s.neighbours.all() {
 		if !s.opts.Peers.Gossip(id, body) {
 			s.stats.gossipDropped.Add(1)
 		}

@@ -36,6 +36,8 @@ type Service struct {
 	changes    broadcast // leadership, liveness, metadata or a replica has changed
 	changed    changed
 	neighbours *neighbours
+	intros     intros
+	generation atomic.Uint64 // of this broker's data directory
 	sync       metaSync
 	placing    chan struct{} // holds a token while a topic is being placed
 
@@ -65,6 +67,7 @@ func New(o Options) (*Service, error) {
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.drain, s.leave = context.WithCancel(s.ctx)
 	s.gate.shut.Store(true)
+	s.generation.Store(o.Generation)
 	s.inflight.limit, s.fetches.limit = o.InflightBytes, int64(o.MaxFetches)
 	s.forwards.limit, s.admin.limit = int64(o.MaxForwards), int64(o.MaxAdmin)
 	s.plain.New = func() any { return record.NewBuilder(builderOptions(record.None)) }
@@ -98,7 +101,8 @@ func (s *Service) Start(ctx context.Context, self protocol.BrokerInfo) error {
 	r := &reconciler{s: s, retry: map[*partition]*attempt{}}
 	for _, loop := range []func(context.Context){
 		func(ctx context.Context) { s.fold.run(ctx, g) }, r.run, s.poll, s.initialise, s.register,
-		newMover(s).run, (&balancer{s: s}).run, s.shepherd,
+		newMover(s).run, (&balancer{s: s}).run, (&shepherd{s: s}).run,
+		(&follower{s: s, began: map[protocol.BrokerID]string{}}).run,
 	} {
 		s.tasks.start(func() { loop(s.ctx) })
 	}

@@ -116,7 +116,7 @@ func (f *fold) lack() string {
 
 // donors are the other brokers, the controller first.
 func (f *fold) donors() []protocol.BrokerID {
-	all := f.s.brokerIDs(f.s.table.Load())
+	all := f.s.members(f.s.table.Load().snap)
 	all = slices.DeleteFunc(all, func(b protocol.BrokerID) bool { return b == f.s.id })
 	if l := f.leader().broker; l != 0 && l != f.s.id {
 		all = append([]protocol.BrokerID{l}, slices.DeleteFunc(all, func(b protocol.BrokerID) bool { return b == l })...)

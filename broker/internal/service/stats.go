@@ -136,7 +136,7 @@ func (s *Service) gauges(out *Stats) {
 		out.MetaLogStart = int64(g.Status().LogStart)
 	}
 	out.Controller = s.leaderOf(s.meta).group != nil
-	for _, id := range s.opts.Brokers {
+	for _, id := range s.members(t.snap) {
 		if s.alive(id) {
 			out.BrokersAlive++
 		}

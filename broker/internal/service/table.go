@@ -127,8 +127,14 @@ func (s *Service) newPartition(name string, id protocol.TopicID, n int, segment 
 	return p
 }
 
-// newMetaPartition returns the partition of the metadata: one replica on every configured broker.
+// newMetaPartition returns the partition of the metadata. Its group was made with a replica on each of the brokers with which
+// the cluster began; one that has joined learns from the log who belongs to it.
 func (s *Service) newMetaPartition() *partition {
+	if s.opts.Incarnation > 0 {
+		self := protocol.ReplicaOf(s.id, s.opts.Incarnation)
+		pl := s.placementOf(nil, []uint64{self}, nil)
+		return s.newPartition(protocol.MetaTopic, protocol.MetaTopicID, 0, s.opts.States.SegmentBytes, pl)
+	}
 	voters := make([]uint64, len(s.opts.Brokers))
 	for i, b := range s.opts.Brokers {
 		voters[i] = protocol.ReplicaOf(b, 0)
@@ -167,7 +173,28 @@ func (s *Service) newTable(old *table, snap meta.Snapshot) *table {
 
 func (s *Service) placementIn(t *meta.Topic, n int) *placement {
 	part := protocol.Partition(n)
-	return s.placementOf(t.Partitions[n], t.Replicas(part), t.Target(part))
+	pl := s.placementOf(t.Partitions[n], t.Replicas(part), t.Target(part))
+	if pl.self == 0 || !s.lostHere(t, pl.self) {
+		return pl
+	}
+	// Not that one, but maybe the one that replaces it.
+	pl.self, pl.voters = 0, nil
+	for _, r := range pl.target {
+		if protocol.BrokerOf(r) == s.id && !s.lostHere(t, r) {
+			pl.self = r
+		}
+	}
+	return pl
+}
+
+// lostHere says that a replica of this broker is from before its data directory: what that replica has promised is not known
+// here, so it must never be opened. The broker's own incarnation tells, even where the metadata is behind.
+func (s *Service) lostHere(t *meta.Topic, replica uint64) bool {
+	made := protocol.IncarnationOf(replica)
+	if made == 0 {
+		made = uint64(t.Offset) + 1
+	}
+	return made < s.opts.Incarnation
 }
 
 // replace puts a new placement in force. A replica that is not this broker's any more is forgotten; its data is removed when

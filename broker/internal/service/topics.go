@@ -26,7 +26,7 @@ func (s *Service) createTopic(ctx context.Context, c *call) *protocol.Response {
 		req.Partitions = 1
 	}
 	if req.Replicas == 0 {
-		req.Replicas = min(defaultReplicas, len(s.opts.Brokers))
+		req.Replicas = min(defaultReplicas, len(s.members(s.table.Load().snap)))
 	}
 	id := newTopicID()
 	if c.from != 0 {
@@ -122,13 +122,14 @@ func (s *Service) catchUp(ctx context.Context) *protocol.Error {
 func (s *Service) awaitBrokers(ctx context.Context, req protocol.CreateTopicRequest) *protocol.Error {
 	for {
 		changed := s.changes.wait()
-		have := len(s.table.Load().snap.Brokers())
+		snap := s.table.Load().snap
+		have, configured := len(snap.Brokers()), len(s.members(snap))
 		if have >= req.Replicas {
 			return nil
 		}
 		e := protocol.Errorf(protocol.InvalidReplicationFactor, "topic %q: %d replicas need as many brokers; %d of the %d configured have registered",
-			req.Name, req.Replicas, have, len(s.opts.Brokers))
-		if req.Replicas > len(s.opts.Brokers) {
+			req.Name, req.Replicas, have, configured)
+		if req.Replicas > configured {
 			return e
 		}
 		if !s.waitChange(ctx, s.opts.DefaultDeadline, changed) {

@@ -1,0 +1,169 @@
+package broker_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/logq/logq/broker"
+	"github.com/logq/logq/internal/protocol"
+)
+
+// status waits until the cluster's status is as wanted.
+func status(t *testing.T, nc *nats.Conn, what string, want func(*protocol.ClusterStatusReply) error) {
+	t.Helper()
+	eventually(t, what, func() error {
+		var s protocol.ClusterStatusReply
+		if err := call(nc, protocol.ClusterStatusSubject, struct{}{}, &s); err != nil {
+			return err
+		}
+		if err := want(&s); err != nil {
+			return fmt.Errorf("%w: %+v", err, s)
+		}
+		return nil
+	})
+}
+
+// holds wants a broker to be alive with so many replicas at least, and nothing to move or to lack replicas.
+func holds(id protocol.BrokerID, least int) func(*protocol.ClusterStatusReply) error {
+	return func(s *protocol.ClusterStatusReply) error {
+		i := slices.IndexFunc(s.Brokers, func(b protocol.BrokerStatus) bool { return b.ID == id })
+		if i < 0 || !s.Brokers[i].Alive || s.Brokers[i].Replicas < least || len(s.Moving)+len(s.UnderReplicated)+len(s.Leaderless) > 0 {
+			return fmt.Errorf("broker %d does not hold %d replicas in peace", id, least)
+		}
+		return nil
+	}
+}
+
+// fencedSoon wants a broker to stop with the reason and remedy named.
+func fencedSoon(t *testing.T, b *broker.Broker, says ...string) {
+	t.Helper()
+	select {
+	case <-b.Done():
+	case <-time.After(patience):
+		t.Fatal("the broker goes on")
+	}
+	err := b.Err()
+	if !errors.Is(err, broker.ErrFenced) {
+		t.Fatalf("stopped with %v", err)
+	}
+	for _, text := range says {
+		if !strings.Contains(err.Error(), text) {
+			t.Errorf("%v does not say %q", err, text)
+		}
+	}
+}
+
+// TestBrokersComeAndGoUnderLoad: a fourth broker joins three and gets its share, one of the three is drained and removed, the
+// disk of another is wiped: it is refused, removed, and joins anew. Nothing acknowledged is lost.
+func TestBrokersComeAndGoUnderLoad(t *testing.T) {
+	c := newCluster(t, 3)
+	nc := c.connect(0)
+	createTopic(t, nc, protocol.CreateTopicRequest{Name: "t", Partitions: 1, Replicas: 3})
+	createTopic(t, nc, protocol.CreateTopicRequest{Name: "u", Partitions: 7, Replicas: 3})
+	stop := make(chan struct{})
+	acked, load := loadOn(t, c, "t", stop)
+
+	four := c.join()
+	status(t, nc, "broker 4 is there", holds(4, 0))
+	add := protocol.AddBrokerRequest{Broker: 4, DryRun: true}
+	var moves protocol.MoveReply
+	if err := call(nc, protocol.BrokerAddSubject, add, &moves); err != nil || len(moves.Moves) != 6 {
+		t.Fatalf("dry run: %+v, %v", moves, err)
+	}
+	status(t, nc, "a dry run moves nothing", func(s *protocol.ClusterStatusReply) error {
+		if len(s.Moving) > 0 {
+			t.Fatal("a dry run moves replicas")
+		}
+		return nil
+	})
+	add.DryRun = false
+	if err := call(nc, protocol.BrokerAddSubject, add, &moves); err != nil || len(moves.Moves) != 6 {
+		t.Fatalf("%+v, %v", moves, err)
+	}
+	status(t, nc, "broker 4 has its share", holds(4, 6))
+
+	// It knows the others without being told again, and being told again is harmless.
+	for _, again := range []bool{false, true} {
+		c.stop(four, true)
+		c.joins[four] = again
+		peers := c.peers
+		if !again {
+			c.peers = nil
+		}
+		c.start(four, listen(t, "127.0.0.1:0"), "127.0.0.1:0")
+		c.peers = peers
+		status(t, nc, "broker 4 is back", holds(4, 6))
+	}
+
+	if err := call(nc, protocol.BrokerRemoveSubject, protocol.RemoveBrokerRequest{Broker: 3}, nil); err == nil || !strings.Contains(err.Error(), "drain 3") {
+		t.Fatalf("a broker with replicas is removed: %v", err)
+	}
+	if err := call(nc, protocol.BrokerDrainSubject, protocol.DrainBrokerRequest{Broker: 3}, nil); err != nil {
+		t.Fatal(err)
+	}
+	status(t, nc, "broker 3 is empty", func(s *protocol.ClusterStatusReply) error {
+		if s.Brokers[2].Replicas > 0 || len(s.Moving) > 0 {
+			return errors.New("it is not")
+		}
+		return nil
+	})
+	for range 2 { // it may be repeated
+		if err := call(nc, protocol.BrokerRemoveSubject, protocol.RemoveBrokerRequest{Broker: 3}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fencedSoon(t, c.brokers[2], "broker 3 was removed", "--join")
+	c.stop(2, true)
+	status(t, nc, "three are left", func(s *protocol.ClusterStatusReply) error {
+		if len(s.Brokers) != 3 {
+			return errors.New("they are not")
+		}
+		return nil
+	})
+
+	// The disk of broker 2 is lost, and somebody starts it on an empty one.
+	c.stop(1, true)
+	if err := os.RemoveAll(c.dataDir(1)); err != nil {
+		t.Fatal(err)
+	}
+	c.restart(1)
+	fencedSoon(t, c.brokers[1], "another data directory", "logq broker remove 2 --data-lost")
+	c.stop(1, true)
+	if err := os.RemoveAll(c.dataDir(1)); err != nil {
+		t.Fatal(err)
+	}
+	c.joins[1] = true
+	if err := c.tryStart(1, listen(t, c.peers[1].Addr), "127.0.0.1:0"); !errors.Is(err, broker.ErrJoin) || !strings.Contains(err.Error(), "logq broker remove 2 --data-lost") {
+		t.Fatalf("it joins while it counts: %v", err)
+	}
+	eventually(t, "broker 2 is given up", func() error {
+		return call(nc, protocol.BrokerRemoveSubject, protocol.RemoveBrokerRequest{Broker: 2, DataLost: true}, nil)
+	})
+	c.start(1, listen(t, c.peers[1].Addr), "127.0.0.1:0")
+	status(t, nc, "broker 2 has replicas again", holds(2, 6))
+
+	close(stop)
+	load.Wait()
+	var got []string
+	eventually(t, "read", func() (err error) {
+		got, err = fetchAll(nc, "t")
+		return err
+	})
+	count := map[string]int{}
+	for _, v := range got {
+		count[v]++
+	}
+	for _, v := range acked.acked {
+		if count[v] == 0 {
+			t.Fatalf("%s was acknowledged and is lost", v)
+		}
+	}
+	t.Logf("%d acknowledged, %d stored, the longest time without one was %v", len(acked.acked), len(got), acked.longest.Round(time.Millisecond))
+}
