@@ -355,6 +355,8 @@ type fakeHost struct {
 
 func (h fakeHost) Open(_ context.Context, spec Spec) (Group, error) { return h.w.Open(h.b, spec) }
 
+func (h fakeHost) Dirs() ([]string, error) { return nil, nil }
+
 func (h fakeHost) Remove(_ context.Context, spec Spec) error {
 	h.w.mu.Lock()
 	defer h.w.mu.Unlock()

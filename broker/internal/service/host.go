@@ -107,6 +107,8 @@ type Host interface {
 	// Remove stops the replica if it runs and deletes its data. Removing what does not exist is no error, and another replica
 	// of the same partition is left alone.
 	Remove(ctx context.Context, spec Spec) error
+	// Dirs returns the names of the replicas whose data is there, open or not, and maybe of what else is beside them.
+	Dirs() ([]string, error)
 }
 
 // Peers reaches the other brokers.

@@ -39,6 +39,9 @@ func (a hostAdapter) Remove(ctx context.Context, spec Spec) error {
 	return a.h.Remove(ctx, protocol.GroupID(spec.Topic, spec.Partition), spec.Name, raft.ReplicaID(spec.Self))
 }
 
+// Dirs lists the replicas on the disk.
+func (a hostAdapter) Dirs() ([]string, error) { return a.h.Dirs() }
+
 type groupAdapter struct{ g *multiraft.Group }
 
 // Append appends a batch.

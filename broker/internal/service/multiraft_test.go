@@ -98,11 +98,17 @@ func (r *real) boot(id protocol.BrokerID) {
 // crash cuts a broker's power: what was not synced is gone.
 func (r *real) crash(id protocol.BrokerID) {
 	r.t.Helper()
+	r.crashWith(id, vfs.CrashOptions{})
+}
+
+// crashWith keeps some of what was not synced.
+func (r *real) crashWith(id protocol.BrokerID, o vfs.CrashOptions) {
+	r.t.Helper()
 	r.hostsMu.Lock()
 	h := r.hosts[id]
 	delete(r.hosts, id)
 	r.hostsMu.Unlock()
-	disk, jrnl := r.disks[id].Crash(vfs.CrashOptions{}), r.journals[id].Crash()
+	disk, jrnl := r.disks[id].Crash(o), r.journals[id].Crash()
 	r.stop(id)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

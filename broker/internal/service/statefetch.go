@@ -14,7 +14,8 @@ import (
 )
 
 const (
-	// statePieceBytes is how much of a state one answer brings: little enough to stand in nobody's way.
+	// statePieceBytes is how much of a state one answer brings: little enough to stand in nobody's way. It counts as bytes
+	// being fetched while it is read.
 	statePieceBytes = 1 << 20
 	// statePieceTimeout bounds the wait for one.
 	statePieceTimeout = 5 * time.Second
@@ -41,7 +42,11 @@ func (s *Service) metaStateFor(ctx context.Context, c *call) *protocol.Response 
 	if e != nil {
 		return &protocol.Response{Err: e}
 	}
+	if err := s.fetchBytes.Acquire(ctx, statePieceBytes); err != nil {
+		return &protocol.Response{Err: protocol.Errorf(protocol.ThrottlingQuotaExceeded, "the metadata of broker %d: too many bytes are being fetched from it", s.id)}
+	}
 	b, err := store.ReadImage(i, req.Pos, statePieceBytes)
+	s.fetchBytes.Release(statePieceBytes)
 	if err != nil {
 		return &protocol.Response{Err: protocol.Errorf(protocol.StorageError, "the metadata of broker %d: %v", s.id, err).WithOutcome(protocol.NotWritten)}
 	}
@@ -183,10 +188,7 @@ func (s *Service) fetchPiece(ctx context.Context, from protocol.BrokerID, req *s
 // broker is found by comparing them.
 func (f *fold) install(state *meta.State, index uint64) {
 	s, old, now := f.s, f.state.Snapshot(), state.Snapshot()
-	if old.Next() == 0 {
-		// Nothing is known of what this broker had; it may have had more.
-		f.unsure = "it was fetched from another broker"
-	}
+	f.unsure = "it was fetched from another broker" // this one may have folded more before it was restarted
 	f.state, f.given, f.since.index, f.wanted = state, now.Next(), max(f.since.index, index), true
 	for _, t := range old.Topics() {
 		next := now.Topic(t.Name)

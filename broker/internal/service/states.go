@@ -65,6 +65,7 @@ func (f *fold) confirm(ctx context.Context) error {
 		return protocol.Errorf(protocol.BrokerNotAvailable, "the metadata may be old (%s): it is at record %d of %d", f.unsure, next, at)
 	}
 	f.unsure = ""
+	f.sweep()
 	return nil
 }
 

@@ -372,8 +372,14 @@ func TestStateFileErrors(t *testing.T) {
 }
 
 // A replica that has moved away does not come back, empty and with a vote, when power fails before the others know that it
-// is gone.
+// is gone; nor when the state file that has it gone is damaged then.
 func TestDroppedReplicaStaysAway(t *testing.T) {
+	for name, damaged := range map[string]bool{"whole file": false, "damaged file": true} {
+		t.Run(name, func(t *testing.T) { dropped(t, damaged) })
+	}
+}
+
+func dropped(t *testing.T, damaged bool) {
 	inRealWorld(t, 4, func(t *testing.T, r *real) {
 		info := r.create("t", 1, 3)
 		from := info.Partitions[0].Replicas
@@ -385,6 +391,13 @@ func TestDroppedReplicaStaysAway(t *testing.T) {
 		}
 		leaver := from[2]
 		s := r.services[leaver]
+		s.fold.want()
+		r.until("written down", func() error {
+			if s.Stats().StateFiles == 0 {
+				return errors.New("not yet")
+			}
+			return nil
+		})
 		p := s.table.Load().topics["t"].parts[0]
 		name := p.spec().Name
 		e := r.services[1].adminOp(t, protocol.OpTopicReassign, protocol.ReassignRequest{Name: "t", Partition: 0, Replicas: to}, nil)
@@ -400,14 +413,26 @@ func TestDroppedReplicaStaysAway(t *testing.T) {
 		}
 		r.until("gone", gone)
 		r.crash(leaver)
+		if damaged {
+			r.damage(leaver, false)
+		}
 		r.isolate(leaver, true) // nobody tells it what has happened
 		r.boot(leaver)
 		pass(5 * time.Second)
 		if err := gone(); err != nil {
 			t.Error(err)
 		}
-		if s := r.services[leaver]; s.table.Load().snap.Topic("t") == nil {
-			t.Error("the broker alone knows nothing of the topic: the test shows nothing")
+		s = r.services[leaver]
+		if known := s.table.Load().snap.Topic("t") != nil; known == damaged {
+			t.Errorf("alone, it knows the topic: %v", known)
+		}
+		if err := s.Ready(); damaged && (err == nil || !strings.Contains(err.Error(), "may be old")) {
+			t.Errorf("ready: %v", err)
+		}
+		r.isolate(leaver, false)
+		r.ready()
+		if err := gone(); err != nil {
+			t.Error(err)
 		}
 	})
 }
