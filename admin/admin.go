@@ -153,6 +153,24 @@ func (a *Admin) Drain(ctx context.Context, broker protocol.BrokerID, undo bool) 
 	return err
 }
 
+// Add gives a broker that has joined the cluster its share of the replicas, or with
+// dryRun only says which would move. It returns the partitions that move when that
+// is decided; it is done when none of them is in Moving of ClusterStatus any more.
+func (a *Admin) Add(ctx context.Context, broker protocol.BrokerID, dryRun bool) ([]protocol.PartitionRef, error) {
+	r, err := ask[protocol.MoveReply](ctx, a, fmt.Sprintf("add broker %d", broker), protocol.OpBrokerAdd, protocol.BrokerAddSubject,
+		protocol.AddBrokerRequest{Broker: broker, DryRun: dryRun}, true)
+	return r.Moves, err
+}
+
+// Remove takes a broker out of the cluster that holds no replicas any more (see
+// Drain), or with dataLost one whose disk is gone for good: its replicas are made
+// anew on other brokers. The broker's data directory is never let in again.
+func (a *Admin) Remove(ctx context.Context, broker protocol.BrokerID, dataLost bool) error {
+	_, err := ask[protocol.MoveReply](ctx, a, fmt.Sprintf("remove broker %d", broker), protocol.OpBrokerRemove, protocol.BrokerRemoveSubject,
+		protocol.RemoveBrokerRequest{Broker: broker, DataLost: dataLost}, true)
+	return err
+}
+
 // ClusterStatus says how the cluster is.
 func (a *Admin) ClusterStatus(ctx context.Context) (ClusterStatus, error) {
 	return ask[ClusterStatus](ctx, a, "cluster status", protocol.OpClusterStatus, protocol.ClusterStatusSubject, struct{}{}, true)

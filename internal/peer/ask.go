@@ -81,7 +81,10 @@ func (t *Transport) answer(nc net.Conn, br *bufio.Reader, h *hello) {
 	defer stop()
 	body, err := readNote(br, MaxQuestion)
 	if err == nil {
-		err = writeNote(nc, t.o.Answer(ctx, h.from, h.who, body))
+		note := t.o.Answer(ctx, h.from, h.who, body)
+		if err = ctx.Err(); err == nil { // else nobody waits for it
+			err = writeNote(nc, note)
+		}
 	}
 	if err != nil && !t.closed.Load() {
 		t.log.Debug("a question was not answered", "from", h.from, "remote", nc.RemoteAddr().String(), "error", err)

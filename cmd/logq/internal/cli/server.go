@@ -32,9 +32,19 @@ var serverSettings = []setting{
 		c.broker.ID, err = number(v)
 		return err
 	}},
-	{name: "peers", usage: "all brokers of the cluster as `ID@HOST:PORT`,…, this one included; none: a single broker", set: func(c *serverConfig, v string) (err error) {
+	{name: "peers", usage: "the brokers that a cluster begins with as `ID@HOST:PORT`,…, this one included; none: a single broker", set: func(c *serverConfig, v string) (err error) {
 		c.broker.Peers, err = parsePeers(v)
 		return err
+	}},
+	{name: "join", usage: "join a running cluster: `HOST:PORT`,… of its brokers' peer ports; counts on an empty directory only", set: func(c *serverConfig, v string) error {
+		for addr := range strings.SplitSeq(v, ",") {
+			c.broker.Join = append(c.broker.Join, strings.TrimSpace(addr))
+		}
+		return nil
+	}},
+	{name: "peer-listen", usage: "where other brokers connect, `HOST:PORT`, if --peers doesn't say; kept once the broker has joined", set: func(c *serverConfig, v string) error {
+		c.broker.PeerListen = v
+		return nil
 	}},
 	{name: "data", usage: "directory `DIR` for everything this broker keeps; created if missing", set: func(c *serverConfig, v string) error {
 		c.broker.DataDir = v
@@ -128,6 +138,7 @@ func serverCommand(env Env) *cli.Command {
 			"  logq server --data ./data\n" +
 			"  logq server --id 1 --data ./1 --listen 127.0.0.1:4221 --http 127.0.0.1:8221 \\\n" +
 			"    --peers 1@127.0.0.1:7001,2@127.0.0.1:7002,3@127.0.0.1:7003\n" +
+			"  logq server --id 4 --data ./4 --listen 127.0.0.1:4224 --join 127.0.0.1:7001 --peer-listen 127.0.0.1:7004\n" +
 			"  LOGQ_ID=2 logq server --config logq.yaml",
 		Flags:  flags,
 		Action: func(c *cli.Context) error { return serve(c, env) },
