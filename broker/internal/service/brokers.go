@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/logq/logq/internal/meta"
 	"github.com/logq/logq/internal/protocol"
@@ -15,6 +16,7 @@ func (s *Service) addBroker(ctx context.Context, c *call) *protocol.Response {
 	if e := decodeJSON(c.req, &req); e != nil {
 		return &protocol.Response{Err: e}
 	}
+	s.awaitBroker(ctx, req.Broker)
 	return s.changeOrTell(ctx, c, req.DryRun, func(snap meta.Snapshot) ([]meta.Command, *protocol.Error) {
 		if snap.Broker(req.Broker) == nil {
 			return nil, protocol.Errorf(protocol.BrokerIDNotRegistered,
@@ -23,6 +25,17 @@ func (s *Service) addBroker(ctx context.Context, c *call) *protocol.Response {
 		plan, e := meta.PlanSpread(snap, s.alive, req.Broker)
 		return commands(plan), e
 	})
+}
+
+// awaitBroker gives a broker that has just been started the time to show itself.
+func (s *Service) awaitBroker(ctx context.Context, id protocol.BrokerID) {
+	for until := time.Now().Add(s.opts.LeaderWait); ; {
+		changed := s.changes.wait()
+		left := time.Until(until)
+		if s.table.Load().snap.Broker(id) != nil && s.alive(id) || left <= 0 || !s.waitChange(ctx, left, changed) {
+			return
+		}
+	}
 }
 
 // removeBroker takes a broker out of the cluster. One that lives stops voting on the metadata before that, so that the others

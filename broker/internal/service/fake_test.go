@@ -28,6 +28,7 @@ type world struct {
 	rmErr    error
 	manual   bool          // no leader is elected when a group opens
 	latency  time.Duration // of a commit
+	peerHost string        // of the brokers' addresses for each other
 }
 
 // fakeLog is a Raft group.
@@ -62,6 +63,7 @@ func newWorld(t testing.TB) *world {
 	return &world{
 		t: t, groups: map[[20]byte]*fakeLog{}, services: map[protocol.BrokerID]*Service{}, cut: map[[2]protocol.BrokerID]bool{},
 		deaf: map[[2]protocol.BrokerID]bool{}, opens: map[string]int{}, removes: map[string]int{}, latency: time.Millisecond,
+		peerHost: "b",
 	}
 }
 
@@ -438,7 +440,7 @@ func (w *world) start(n int, tune func(*Options), only ...protocol.BrokerID) {
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		if err := s.Start(w.t.Context(), protocol.BrokerInfo{URL: fmt.Sprintf("nats://b%d:4222", id)}); err != nil {
+		if err := s.Start(w.t.Context(), protocol.BrokerInfo{URL: fmt.Sprintf("nats://b%d:4222", id), Peer: fmt.Sprintf("%s%d:7001", w.peerHost, id)}); err != nil {
 			w.t.Fatal(err)
 		}
 		w.mu.Lock()
