@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/logq/logq/internal/journal"
+	"github.com/logq/logq/internal/replica"
 	"github.com/logq/logq/raft"
 )
 
@@ -37,14 +39,22 @@ func (h *Host) Close(ctx context.Context) error {
 	h.workers.Wait()
 
 	var errs []error
+	var marks []journal.Entry
 	for _, g := range h.Groups() {
-		if ctx.Err() == nil && g.view.Load().err == nil {
+		if err := g.view.Load().err; ctx.Err() == nil && (err == nil || errors.Is(err, ErrClosed)) {
 			if err := g.log.Flush(); err != nil {
 				errs = append(errs, fmt.Errorf("flush %s: %w", g.spec.Name, err))
+			} else if e, ok := g.rep.Mark(); ok {
+				marks = append(marks, journal.Entry{Key: markKey(g.spec.Group), Value: replica.EncodeMark(g.spec.Self, e)})
 			}
 		}
 		if err := g.log.Close(); err != nil {
 			errs = append(errs, fmt.Errorf("close %s: %w", g.spec.Name, err))
+		}
+	}
+	if len(marks) > 0 && h.Err() == nil {
+		if err := h.o.Journal.Save(marks); err != nil {
+			errs = append(errs, fmt.Errorf("note where the logs end: %w", err))
 		}
 	}
 	return errors.Join(errs...)

@@ -188,3 +188,72 @@ func TestNobodyHasIt(t *testing.T) {
 		}
 	})
 }
+
+// TestLostTailIsNoticed: what was closed in order and ends too early when it is opened
+// again has lost something. The replica counts for nothing until it has it again; if it
+// counted, the group could elect a leader without it.
+func TestLostTailIsNoticed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newClusterWith(t, 3, smallSegments)
+		defer c.close()
+		groups, want := c.filled(100)
+		lead := protocol.BrokerOf(uint64(c.leader(groups).Self()))
+		lost, other := lead%3+1, (lead+1)%3+1
+		// The last appends are on the leader and on the one that will lose them.
+		c.stop(other, true)
+		if r := appendTo(groups[lead], batchOf(t, "acknowledged"), time.Second); r.Err != nil {
+			t.Fatal(r.Err)
+		}
+		want = append(want, "acknowledged")
+		c.wait(time.Second)
+		c.stop(lost, false)
+		c.stop(lead, true)
+		c.cutTail(lost)
+		c.start(other)
+		c.start(lost)
+		groups = map[protocol.BrokerID]*multiraft.Group{
+			other: c.openSized("p", 16<<10, other)[other], lost: c.openSized("p", 16<<10, lost)[lost],
+		}
+		if n := c.hosts[lost].Stats().Damaged; n != 1 {
+			t.Errorf("%d logs are damaged, want 1", n)
+		}
+		c.wait(time.Minute)
+		for id, g := range groups {
+			if g.Status().Serving {
+				t.Fatalf("broker %d leads without what was acknowledged", id)
+			}
+		}
+		c.start(lead)
+		groups[lead] = c.openSized("p", 16<<10, lead)[lead]
+		c.leader(groups)
+		c.converged(groups, len(want))
+		for id, g := range groups {
+			if got := readAll(t, g); !slices.Equal(got, want) {
+				t.Errorf("broker %d has %d records, want %d", id, len(got), len(want))
+			}
+		}
+	})
+}
+
+// cutTail cuts the last entry off a log on disk, with nothing to show for it.
+func (c *cluster) cutTail(id protocol.BrokerID) {
+	c.t.Helper()
+	dir := path.Join("data", "p")
+	names, err := c.disks[id].List(dir)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	slices.Sort(names)
+	name := path.Join(dir, names[len(names)-1])
+	last := int64(0)
+	if _, err := segments.Inspect(c.disks[id], name, func(f segments.FrameInfo) error { last = f.Pos; return nil }); err != nil || last == 0 {
+		c.t.Fatalf("no entry in %s: %v", name, err)
+	}
+	f, err := c.disks[id].OpenReadWrite(name)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if err := errors.Join(f.Truncate(last), f.Sync(), f.Close()); err != nil {
+		c.t.Fatal(err)
+	}
+}

@@ -86,6 +86,8 @@ type Group struct {
 	hw      atomic.Int64
 	commit  atomic.Uint64
 
+	jobs sync.WaitGroup // flushes and repairs under way: the log must not be closed before
+
 	unreadable atomic.Bool // the last read of old entries has failed
 
 	noted bool // guarded by the host's changes

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -387,4 +388,40 @@ func TestNewReportsAllFaults(t *testing.T) {
 			t.Errorf("%v doesn't name %s", err, want)
 		}
 	}
+}
+
+// TestRemoveWaitsForTheDisk: a replica may be removed while a worker writes its files.
+func TestRemoveWaitsForTheDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 3)
+		defer c.close()
+		groups := c.open("a", 1, 2, 3)
+		lead := c.leader(groups)
+		id := protocol.BrokerOf(uint64(lead.Self()))
+		release := make(chan struct{})
+		var held atomic.Bool
+		c.faults[id].SetHook(func(call vfs.Call) error {
+			if call.Op == vfs.OpWrite && held.CompareAndSwap(false, true) {
+				<-release
+			}
+			return nil
+		})
+		lead.Append(batchOf(t, "x"), 0, time.Now().Add(time.Second), func(multiraft.AppendResult) {})
+		synctest.Wait()
+		if !held.Load() {
+			t.Fatal("nothing is written")
+		}
+		removed := make(chan error, 1)
+		go func() { removed <- c.hosts[id].Remove(t.Context(), lead.ID(), "a", lead.Self()) }()
+		synctest.Wait()
+		select {
+		case err := <-removed:
+			t.Errorf("removed under the worker's hands: %v", err)
+		default:
+		}
+		close(release)
+		if err := <-removed; err != nil {
+			t.Error(err)
+		}
+	})
 }

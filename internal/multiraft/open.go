@@ -18,18 +18,33 @@ import (
 type storedHardState struct {
 	id    raft.ReplicaID
 	state raft.HardState
+	mark  raft.EntryID // of a log that was closed in order
 }
 
 func (h *Host) loadHardStates() error {
 	err := h.o.Journal.Load(func(e journal.Entry) error {
-		if e.Key.Kind != replica.HardStateKind || e.Value == nil {
+		if e.Value == nil {
 			return nil
 		}
-		id, hs, err := replica.DecodeHardState(e.Value)
+		stored := h.hard[e.Key.Group]
+		var err error
+		switch e.Key.Kind {
+		case replica.HardStateKind: // comes first
+			stored.id, stored.state, err = replica.DecodeHardState(e.Value)
+		case replica.MarkKind:
+			var id raft.ReplicaID
+			var mark raft.EntryID
+			if id, mark, err = replica.DecodeMark(e.Value); err != nil || id != stored.id {
+				break // of an earlier replica
+			}
+			stored.mark = mark
+		default:
+			return nil
+		}
 		if err != nil {
 			return fmt.Errorf("group %x: %w", e.Key.Group, err)
 		}
-		h.hard[e.Key.Group] = storedHardState{id: id, state: hs}
+		h.hard[e.Key.Group] = stored
 		return nil
 	})
 	if err != nil {
@@ -44,11 +59,11 @@ func (h *Host) loadHardStates() error {
 // gives an error that is segments.ErrCorrupt; no entry on disk is changed, and the
 // other groups aren't touched.
 func (h *Host) Open(ctx context.Context, spec Spec) (*Group, error) {
-	hard, err := h.claim(spec)
+	stored, err := h.claim(spec)
 	if err != nil {
 		return nil, err
 	}
-	g, err := h.openReplica(spec, hard)
+	g, err := h.openReplica(spec, stored)
 	if err == nil {
 		err = h.admit(ctx, g)
 	}
@@ -62,35 +77,35 @@ func (h *Host) Open(ctx context.Context, spec Spec) (*Group, error) {
 	return g, nil
 }
 
-// claim reserves the group's id and returns its stored hard state.
-func (h *Host) claim(spec Spec) (raft.HardState, error) {
+// claim reserves the group's id and returns its stored state.
+func (h *Host) claim(spec Spec) (none storedHardState, err error) {
 	if spec.Name == "" || spec.Self == 0 || len(spec.Voters) > 0 && !slices.Contains(spec.Voters, spec.Self) {
-		return raft.HardState{}, fmt.Errorf("open group %q: it needs a name, and replica %d must be among the voters %v, unless it joins without any", spec.Name, spec.Self, spec.Voters)
+		return none, fmt.Errorf("open group %q: it needs a name, and replica %d must be among the voters %v, unless it joins without any", spec.Name, spec.Self, spec.Voters)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {
-		return raft.HardState{}, ErrClosed
+		return none, ErrClosed
 	}
 	_, busy := h.opening[spec.Group]
 	if busy || h.groups[spec.Group] != nil {
-		return raft.HardState{}, &GroupExistsError{Name: spec.Name}
+		return none, &GroupExistsError{Name: spec.Name}
 	}
 	stored, ok := h.hard[spec.Group]
 	if ok && stored.id != spec.Self {
-		return raft.HardState{}, &IdentityError{Name: spec.Name, Stored: uint64(stored.id), Opening: uint64(spec.Self)}
+		return none, &IdentityError{Name: spec.Name, Stored: uint64(stored.id), Opening: uint64(spec.Self)}
 	}
 	h.opening[spec.Group] = struct{}{}
-	return stored.state, nil
+	return stored, nil
 }
 
-func (h *Host) openReplica(spec Spec, hard raft.HardState) (*Group, error) {
+func (h *Host) openReplica(spec Spec, stored storedHardState) (*Group, error) {
 	rep, rec, err := replica.Open(replica.Options{
 		Group: spec.Group, ID: spec.Self, Voters: spec.Voters,
 		Identity: segments.Identity{Topic: spec.Topic, Partition: spec.Partition},
 		FS:       h.o.FS, Dir: h.dirOf(spec.Name),
 		SegmentBytes: spec.SegmentBytes, TailBytes: h.o.TailBytes,
-		Hard: hard, Seed: h.o.Seed ^ binary.LittleEndian.Uint64(spec.Group[:8]),
+		Hard: stored.state, Mark: stored.mark, Seed: h.o.Seed ^ binary.LittleEndian.Uint64(spec.Group[:8]),
 		ElectionTicks: h.o.ElectionTicks, HeartbeatTicks: h.o.HeartbeatTicks,
 		MaxUncommittedBytes: h.o.MaxUncommittedBytes, Priority: spec.Priority, Quiesce: !h.o.KeepAwake, Lease: uint64(h.o.Lease),
 	})
@@ -102,6 +117,11 @@ func (h *Host) openReplica(spec Spec, hard raft.HardState) (*Group, error) {
 			"group", spec.Name, "bytes", rec.Truncated)
 	}
 	h.tellDamage(&spec, rep.Damage())
+	if rep.Repairing() {
+		h.stats.damaged.Add(1)
+		h.log.Log(h.ctx, slog.LevelError, "the end of the log is missing; the replica counts for nothing until it has it again",
+			"group", spec.Name, "replica", spec.Self, "closed_at", stored.mark.String(), "last", uint64(rep.Log().Last()))
+	}
 	g := &Group{
 		spec: spec, hash: hashOf(spec.Group), shard: h.shardOf(spec.Group), log: rep.Log(), rep: rep,
 	}
@@ -139,6 +159,8 @@ func (h *Host) evict(ctx context.Context, g *Group) {
 		case <-ctx.Done():
 		}
 	}
+	// The shard starts no more work on its disk; what is under way uses its files.
+	g.jobs.Wait()
 	if err := g.log.Close(); err != nil {
 		h.log.Warn("closing a log", "group", g.spec.Name, "error", err)
 	}

@@ -271,12 +271,14 @@ func (s *shard) settle() {
 		}
 		w := g.rep.Disk()
 		if w.Save {
-			s.h.journal.submit(save{g: g, id: g.spec.Group, hard: w.Hard, n: w.SaveN})
+			s.h.journal.submit(save{g: g, id: g.spec.Group, hard: w.Hard, n: w.SaveN, unmark: w.Unmark})
 		}
 		if w.Repair != nil {
+			g.jobs.Add(1)
 			s.h.disk.submit(flush{g: g, repair: w.Repair})
 		}
 		if w.Flush {
+			g.jobs.Add(1)
 			s.h.disk.submit(flush{g: g, n: w.FlushN})
 		}
 		s.pace(g)

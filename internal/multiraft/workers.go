@@ -60,6 +60,7 @@ type flush struct {
 
 // flush makes the segments of one log durable.
 func (h *Host) flush(f flush) {
+	defer f.g.jobs.Done()
 	if f.repair != nil {
 		h.repair(f)
 		return
@@ -76,6 +77,7 @@ type save struct {
 	id     raft.GroupID
 	hard   raft.HardState
 	n      uint64
+	unmark bool // delete the mark of a closed log too
 	remove bool
 }
 
@@ -93,6 +95,9 @@ func (h *Host) journalWriter() {
 			if !j.remove {
 				entries[i].Value = replica.EncodeHardState(j.g.spec.Self, j.hard)
 			}
+			if j.unmark || j.remove {
+				entries = append(entries, journal.Entry{Key: markKey(j.id)})
+			}
 		}
 		start := time.Now()
 		err := h.o.Journal.Save(entries)
@@ -108,6 +113,8 @@ func (h *Host) journalWriter() {
 		}
 	}
 }
+
+func markKey(g raft.GroupID) journal.Key { return journal.Key{Group: g, Kind: replica.MarkKind} }
 
 func hardStateKey(g raft.GroupID) journal.Key {
 	return journal.Key{Group: g, Kind: replica.HardStateKind}

@@ -5,9 +5,11 @@ import "github.com/logq/logq/raft"
 // DiskWork is what a replica wants made durable now.
 type DiskWork struct {
 	// Save: write Hard to the journal, then call Saved(SaveN).
-	Save  bool
-	Hard  raft.HardState
-	SaveN uint64
+	// With Unmark, delete the mark of the log in the same write; see MarkKind.
+	Save   bool
+	Unmark bool
+	Hard   raft.HardState
+	SaveN  uint64
 	// Flush: run Log().Flush, then call Flushed(FlushN).
 	Flush  bool
 	FlushN uint64
@@ -28,6 +30,9 @@ type diskQueue struct {
 	saving  bool        // a Save is out
 	flushes bool        // a Flush is out
 	ordered bool        // a Flush is wanted that no Ready waits for
+	marked  bool        // the journal holds a mark
+	dropped bool        // a Save is out that deletes it
+	cuts    bool        // something is cut off the log, which waits for that
 	repair  []byte      // waits
 	repairs bool        // a Repair is out
 }
@@ -48,9 +53,15 @@ func (q *diskQueue) push(n uint64, save, flush bool) {
 }
 
 // take returns the work to start, at most one save and one flush at a time.
-func (q *diskQueue) take() (w DiskWork) {
-	if !q.saving && q.saveN > q.savedN {
+// mayUnmark says that the log holds what the mark proves.
+func (q *diskQueue) take(mayUnmark bool) (w DiskWork) {
+	unmark := q.marked && mayUnmark
+	if !q.saving && (q.saveN > q.savedN || unmark && q.cuts) {
 		q.saving, w.Save, w.SaveN = true, true, q.saveN
+		q.dropped, w.Unmark = unmark, unmark
+	}
+	if unmark && q.cuts {
+		return w // no Flush before the mark is gone
 	}
 	if !q.flushes && !q.repairs && q.repair != nil {
 		q.repairs, w.Repair, q.repair = true, q.repair, nil
@@ -66,7 +77,13 @@ func (q *diskQueue) order() { q.ordered = true }
 
 func (q *diskQueue) repaired() { q.repairs = false }
 
-func (q *diskQueue) saved(n uint64)     { q.saving, q.savedN = false, max(q.savedN, n) }
+func (q *diskQueue) saved(n uint64) {
+	q.saving, q.savedN = false, max(q.savedN, n)
+	if q.dropped {
+		q.marked, q.dropped, q.cuts = false, false, false
+	}
+}
+
 func (q *diskQueue) flushDone(n uint64) { q.flushes, q.flushed = false, max(q.flushed, n) }
 
 // next pops the highest Ready number that is wholly durable, 0 if there is none

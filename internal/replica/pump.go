@@ -48,6 +48,9 @@ func (r *Replica) write(rd *raft.Ready, out *Output) {
 	if appended {
 		r.append(rd)
 	}
+	if r.disk.marked && (rd.Truncate != 0 || rd.Install != nil) {
+		r.disk.cuts = true
+	}
 	if rd.N != 0 {
 		r.disk.push(rd.N, rd.SaveHard, rd.Truncate != 0 || rd.Install != nil || appended)
 	}

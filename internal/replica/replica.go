@@ -26,6 +26,8 @@ type Options struct {
 	TailBytes    int
 	// Hard is the hard state that the journal holds for ID.
 	Hard raft.HardState
+	// Mark is what the journal holds of a log that was closed in order, zero if nothing.
+	Mark raft.EntryID
 	// Seed feeds the election timeouts.
 	Seed uint64
 	// ElectionTicks and HeartbeatTicks count calls of Tick.
@@ -109,6 +111,7 @@ func (r *Replica) boot(rec segments.Recovery) error {
 	r.mend.gaps = r.log.Damage()
 	damaged, unsettled := r.damaged(r.mend.gaps)
 	r.mend.unsettled = unsettled
+	r.disk.marked = r.o.Mark.Index != 0
 	core, err := raft.New(raft.Options{
 		Group: r.o.Group, ID: r.o.ID, Voters: r.o.Voters, Seed: r.o.Seed,
 		ElectionTicks: r.o.ElectionTicks, HeartbeatTicks: r.o.HeartbeatTicks,
@@ -121,6 +124,7 @@ func (r *Replica) boot(rec segments.Recovery) error {
 		Terms:  terms,
 		Commit: r.commit,
 
+		Promised:  r.promised(),
 		Damaged:   damaged,
 		Unsettled: unsettled,
 		Configs:   configs,

@@ -124,7 +124,7 @@ func (r *Replica) Disk() DiskWork {
 	if r.err != nil {
 		return DiskWork{}
 	}
-	w := r.disk.take()
+	w := r.disk.take(r.disk.marked && !r.core.Status().Repairing)
 	w.Hard = r.hard
 	return w
 }

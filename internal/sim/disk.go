@@ -17,6 +17,8 @@ var (
 	errJournal  = errors.New("injected: the journal's sync failed")
 )
 
+var markKey = journal.Key{Group: groupID, Kind: replica.MarkKind}
+
 // isInjected says that an error of the disk is one that the history wanted.
 func isInjected(err error) bool {
 	var rule *vfs.InjectedError
@@ -148,10 +150,14 @@ func (w *world) save(n *node, op *diskOp) error {
 		n.jrnl.Inject(journal.Fault{Err: errJournal, Keep: w.r.IntN(2) == 0})
 	}
 	w.mix(uint64(op.work.Hard.Term), uint64(op.work.Hard.Vote))
-	return n.jrnl.Save([]journal.Entry{{
+	entries := []journal.Entry{{
 		Key:   journal.Key{Group: groupID, Kind: replica.HardStateKind},
 		Value: replica.EncodeHardState(n.id, op.work.Hard),
-	}})
+	}}
+	if op.work.Unmark {
+		entries = append(entries, journal.Entry{Key: markKey})
+	}
+	return n.jrnl.Save(entries)
 }
 
 // write writes to the log, with what the history has in store for this time. A fault

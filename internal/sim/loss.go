@@ -75,6 +75,11 @@ func (w *world) replaceLost() error {
 // Either the power is cut first, and the replica finds it when it starts, or it finds
 // it some time later, when it reads its disk.
 func (w *world) rot(n *node, f Fault) error {
+	if f == Truncation && n.alive() && w.r.IntN(2) == 0 {
+		if mark, ok := n.rep.Mark(); ok && n.pausedUntil <= w.now {
+			return w.loseTail(n, mark)
+		}
+	}
 	crash := !n.alive() || w.r.IntN(2) == 0
 	if crash {
 		if err := w.crashFor(n); err != nil {
@@ -105,6 +110,33 @@ func (w *world) rot(n *node, f Fault) error {
 	return damage(n.disk.mem, p, f, w.r.Int64N(p.size), byte(1)<<w.r.IntN(8))
 }
 
+// loseTail stops n in order, and cuts anything off its log then.
+func (w *world) loseTail(n *node, mark raft.EntryID) error {
+	w.tracef("%d stops in order, its log ends with %v", n.id, mark)
+	w.dead(n)
+	n.jrnl = n.jrnl.Crash()
+	if err := n.jrnl.Save([]journal.Entry{{Key: markKey, Value: replica.EncodeMark(n.id, mark)}}); err != nil {
+		return err
+	}
+	w.restart(n)
+	frames, err := framesOf(n.disk.mem)
+	if err != nil {
+		return fmt.Errorf("look at the log of replica %d: %w", n.id, err)
+	}
+	if len(frames.places) == 0 {
+		w.report.Faults[Truncation]--
+		return nil
+	}
+	p := frames.places[len(frames.places)-1-w.r.IntN(min(len(frames.places), 10))]
+	if p.file != frames.lastFile {
+		p = frames.places[len(frames.places)-1]
+	}
+	n.rotten, n.marred = true, true
+	w.report.Tails++
+	w.tracef("the log of %d is cut in entry %d", n.id, p.index)
+	return damage(n.disk.mem, p, Truncation, w.r.Int64N(p.size), 0)
+}
+
 // scrub lets n read its whole log.
 func (w *world) scrub(n *node) error {
 	if !n.hidden || !n.alive() {
@@ -125,7 +157,7 @@ func (w *world) scrub(n *node) error {
 		}
 		w.tracef("%d finds damage: %v", n.id, n.rep.Log().Damage())
 	}
-	n.rotten = len(n.rep.Damage()) > 0 // not where what was damaged has gone meanwhile
+	n.rotten = n.impaired() // not where what was damaged has gone meanwhile
 	return nil
 }
 

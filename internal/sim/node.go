@@ -64,6 +64,9 @@ type view struct {
 	last    raft.Index
 }
 
+// impaired says that n knows of something that its disk has lost.
+func (n *node) impaired() bool { return len(n.rep.Damage()) > 0 || n.rep.Repairing() }
+
 func (n *node) alive() bool { return n.rep != nil && n.rep.Err() == nil }
 
 // last returns the index of the last entry, or the one before an empty log.
@@ -95,7 +98,7 @@ func (w *world) addNode() *node {
 
 func (w *world) start(n *node) error {
 	n.life++
-	hard, err := loadHard(n.jrnl, n.id)
+	hard, mark, err := loadHard(n.jrnl, n.id)
 	if err != nil {
 		return err
 	}
@@ -115,7 +118,7 @@ func (w *world) start(n *node) error {
 	rep, _, err := replica.Open(replica.Options{
 		Group: groupID, Identity: segments.Identity{Topic: topicID}, ID: n.id, Voters: birth,
 		FS: n.disk.fs, Dir: "log", SegmentBytes: w.s.segmentBytes, TailBytes: w.s.tailBytes,
-		Hard: hard, Seed: w.seed*31 + uint64(n.life)*7 + uint64(n.id),
+		Hard: hard, Mark: mark, Seed: w.seed*31 + uint64(n.life)*7 + uint64(n.id),
 		ElectionTicks: electionTicks, HeartbeatTicks: heartbeatTicks, Lease: uint64(w.s.lease), Priority: w.s.prio[w.indexOf(n)],
 		MaxMessageBytes: w.s.maxMessage, MaxInflightBytes: w.s.maxInflight, MaxInflightMessages: w.s.maxMessages,
 		MaxUncommittedBytes: w.s.maxUncommitted, Quiesce: w.s.quiesce,
@@ -134,10 +137,12 @@ func (w *world) start(n *node) error {
 	if err := w.learn(n); err != nil {
 		return err
 	}
-	if err := w.checkKept(n, before[:min(len(before), int(durable))]); err != nil {
+	if n.marred && rep.Repairing() {
+		w.tracef("%d has lost its tail, and knows it", n.id)
+	} else if err := w.checkKept(n, before[:min(len(before), int(durable))]); err != nil {
 		return err
 	}
-	n.rotten, n.hidden = len(rep.Damage()) > 0, false
+	n.rotten, n.hidden = n.impaired(), false
 	n.marred = n.rotten
 	return w.checkRestarted(n)
 }
@@ -167,17 +172,21 @@ func (w *world) restart(n *node) {
 	w.q.add(w.now+w.between(1, w.s.downFor), w.q.make(evRestart, w.indexOf(n)))
 }
 
-// loadHard reads the hard state that the journal kept.
-func loadHard(j *journal.Mem, id raft.ReplicaID) (hs raft.HardState, err error) {
-	err = j.Load(func(e journal.Entry) error {
-		got, state, err := replica.DecodeHardState(e.Value)
-		if err == nil && got != id {
-			err = fmt.Errorf("hard state of replica %d in the journal of %d", got, id)
+// loadHard reads what the journal kept.
+func loadHard(j *journal.Mem, id raft.ReplicaID) (hs raft.HardState, mark raft.EntryID, err error) {
+	err = j.Load(func(e journal.Entry) (err error) {
+		got := raft.ReplicaID(0)
+		if e.Key == markKey {
+			got, mark, err = replica.DecodeMark(e.Value)
+		} else {
+			got, hs, err = replica.DecodeHardState(e.Value)
 		}
-		hs = state
+		if err == nil && got != id {
+			err = fmt.Errorf("state of replica %d in the journal of %d", got, id)
+		}
 		return err
 	})
-	return hs, err
+	return hs, mark, err
 }
 
 // killFor ends the process of n for a while. The operating system lives on, and
@@ -242,7 +251,7 @@ func (w *world) step(n *node, f func(out *replica.Output)) error {
 		w.dead(n)
 		return nil
 	}
-	n.rotten = n.rotten && (n.hidden || len(n.rep.Damage()) > 0)
+	n.rotten = n.rotten && (n.hidden || n.impaired())
 	if err := w.learn(n); err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ type Report struct {
 	Replaced                     int // replicas with new ids in the place of lost ones
 	Refused                      int // replicas that are beyond repair, since their log was damaged
 	Found                        int // damaged places that a running replica found
+	Tails                        int // of logs that were lost while the replica was stopped in order
 	Repairs                      int // writes of entries in the place of damaged ones
 	// SlowestHeal is the longest simulated time that a history took to converge.
 	SlowestHeal micros
@@ -81,6 +82,7 @@ func (r *Report) counts() []count {
 		{"falls quiet", func(r *Report) *int { return &r.Quiet }},
 		{"replicas replaced", func(r *Report) *int { return &r.Replaced }},
 		{"damage found", func(r *Report) *int { return &r.Found }},
+		{"tails lost", func(r *Report) *int { return &r.Tails }},
 		{"repairs", func(r *Report) *int { return &r.Repairs }},
 		{"replicas beyond repair", func(r *Report) *int { return &r.Refused }},
 	}
