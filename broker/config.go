@@ -16,8 +16,8 @@ import (
 
 // Peer is one broker of a cluster.
 type Peer struct {
-	ID   int    `json:"id"`
-	Addr string `json:"addr"` // HOST:PORT of its peer listener
+	ID   int
+	Addr string // HOST:PORT of its peer listener
 }
 
 // Config configures a broker. ID, DataDir and Listen are needed.

@@ -41,10 +41,19 @@ type identity struct {
 	// taken the broker in, if it is to join one.
 	Making  bool `json:"making,omitempty"`
 	Joining bool `json:"joining,omitempty"`
-	// Brokers are where the others were reached last, for one that joined: its
-	// configuration doesn't name them.
-	Brokers []Peer `json:"brokers,omitempty"`
-	CRC     uint32 `json:"crc32c"` // over the fields above
+	// Brokers are those of the cluster as they were known last: until the metadata is,
+	// they say who is let in, and where to find the others if no configuration does.
+	Brokers []member `json:"brokers,omitempty"`
+	CRC     uint32   `json:"crc32c"` // over the fields above
+}
+
+// member is a broker of the cluster, this one or another.
+type member struct {
+	ID          int    `json:"id"`
+	Addr        string `json:"addr"` // for other brokers
+	Directory   string `json:"directory,omitempty"`
+	Incarnation uint64 `json:"incarnation,omitempty"`
+	Generation  uint64 `json:"generation,omitempty"` // the last one heard of, see service.Intro
 }
 
 func (id identity) sum() uint32 {

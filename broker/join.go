@@ -110,9 +110,9 @@ func (b *Broker) askAll(ctx context.Context, question []byte) (reply service.Joi
 // joined writes down which cluster has taken the broker in.
 func (b *Broker) joined(reply service.JoinReply) error {
 	b.own.Cluster, b.own.Incarnation, b.own.Joining = reply.ClusterID, reply.Incarnation, false
-	b.own.Brokers = []Peer{{ID: b.c.ID, Addr: b.peerAddr}}
+	b.own.Brokers = []member{{ID: b.c.ID, Addr: b.peerAddr}}
 	for _, info := range reply.Brokers {
-		b.own.Brokers = append(b.own.Brokers, Peer{ID: int(info.ID), Addr: info.Peer})
+		b.own.Brokers = append(b.own.Brokers, member{ID: int(info.ID), Addr: info.Peer})
 	}
 	if err := b.writeOwn(); err != nil {
 		return err
@@ -134,27 +134,46 @@ func (b *Broker) knownAddr(id int) string {
 	return ""
 }
 
-// learnBrokers notes in the data directory where the other brokers are, if nobody
-// configures that.
+// members returns the brokers of the cluster as they are known now.
+func (b *Broker) members() (all []member) {
+	for id, m := range b.service.Members() {
+		all = append(all, member{ID: int(id), Addr: m.Peer, Directory: m.Directory, Incarnation: m.Incarnation, Generation: m.Generation})
+	}
+	slices.SortFunc(all, func(x, y member) int { return x.ID - y.ID })
+	return all
+}
+
+// learnBrokers notes in the data directory who the brokers of the cluster are, once it
+// is known or has changed. Generations alone are no reason: they come along with age.
 func (b *Broker) learnBrokers() {
-	if !b.own.joined() {
-		return
+	now := b.members()
+	if !slices.ContainsFunc(now, func(m member) bool { return m.ID == b.c.ID }) {
+		return // the metadata is behind
 	}
-	var now []Peer
-	for id, addr := range b.service.PeerAddresses() {
-		now = append(now, Peer{ID: int(id), Addr: addr})
+	same := func(x, y member) bool { x.Generation, y.Generation = 0, 0; return x == y }
+	if !slices.EqualFunc(now, b.own.Brokers, same) {
+		b.own.Brokers = now
+		b.age()
 	}
-	slices.SortFunc(now, func(x, y Peer) int { return x.ID - y.ID })
-	if !slices.ContainsFunc(now, func(p Peer) bool { return p.ID == b.c.ID }) || slices.Equal(now, b.own.Brokers) {
-		return // not known yet
+}
+
+// introductions are what the directory knows of the other brokers.
+func (id *identity) introductions() map[protocol.BrokerID]service.Intro {
+	out := map[protocol.BrokerID]service.Intro{}
+	for _, m := range id.Brokers {
+		if m.Directory != "" && m.ID != id.Broker {
+			out[protocol.BrokerID(m.ID)] = service.Intro{Directory: m.Directory, Incarnation: m.Incarnation, Generation: m.Generation}
+		}
 	}
-	b.own.Brokers = now
-	b.age()
+	return out
 }
 
 // age begins a new generation of the data directory. One that can't be written, on a
 // full disk, is not told to anybody.
 func (b *Broker) age() {
+	if now := b.members(); len(now) > 0 {
+		b.own.Brokers = now
+	}
 	if err := b.writeOwn(); err != nil {
 		b.log.Warn("the data directory's identity can't be written again", "broker", b.c.ID, "error", err)
 		return

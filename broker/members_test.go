@@ -1,9 +1,11 @@
 package broker_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -166,4 +168,150 @@ func TestBrokersComeAndGoUnderLoad(t *testing.T) {
 		}
 	}
 	t.Logf("%d acknowledged, %d stored, the longest time without one was %v", len(acked.acked), len(got), acked.longest.Round(time.Millisecond))
+}
+
+// TestTheFirstBrokerLeaves: a broker that began alone is joined by another one, and leaves it the cluster.
+func TestTheFirstBrokerLeaves(t *testing.T) {
+	c := newCluster(t, 1)
+	first := c.connect(0)
+	createTopic(t, first, protocol.CreateTopicRequest{Name: "t", Partitions: 2, Replicas: 1})
+	for p := range protocol.Partition(2) {
+		if err := call(first, protocol.ProduceSubject("t", p), batch(t, "a", "b"), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.join()
+	second := c.connect(1)
+	status(t, second, "broker 2 is there", holds(2, 0))
+	if err := call(second, protocol.BrokerDrainSubject, protocol.DrainBrokerRequest{Broker: 1}, nil); err != nil {
+		t.Fatal(err)
+	}
+	status(t, second, "broker 2 has everything", holds(2, 2))
+	if err := call(second, protocol.BrokerRemoveSubject, protocol.RemoveBrokerRequest{Broker: 1}, nil); err != nil {
+		t.Fatal(err)
+	}
+	fencedSoon(t, c.brokers[0], "broker 1 was removed")
+	c.stop(0, true)
+	status(t, second, "broker 2 is alone", func(s *protocol.ClusterStatusReply) error {
+		if len(s.Brokers) != 1 || s.Controller != 2 {
+			return errors.New("it is not")
+		}
+		return nil
+	})
+	if got, err := fetchAll(second, "t"); err != nil || strings.Join(got, "") != "ab" {
+		t.Errorf("it serves %q, %v", got, err)
+	}
+	createTopic(t, second, protocol.CreateTopicRequest{Name: "u", Partitions: 1})
+	c.stop(1, false)
+	c.joins[1] = false // it is alone: there is nobody to ask, and it needs nobody
+	c.peers = nil
+	c.start(1, listen(t, "127.0.0.1:0"), "127.0.0.1:0")
+	second = c.connect(1)
+	status(t, second, "broker 2 is alone, after a restart", holds(2, 3))
+}
+
+// TestOldImage (S14): a broker whose directory was put back as it was some time ago has forgotten promises. It is turned away
+// by those that have heard of it since, and is let in as a new one.
+func TestOldImage(t *testing.T) {
+	c := newCluster(t, 3)
+	nc := c.connect(0)
+	createTopic(t, nc, protocol.CreateTopicRequest{Name: "t", Partitions: 1, Replicas: 3})
+	c.stop(1, true)
+	image := filepath.Join(t.TempDir(), "image")
+	if err := os.CopyFS(image, os.DirFS(c.dataDir(1))); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		c.restart(1)
+		status(t, nc, "broker 2 is back", holds(2, 1))
+		c.stop(1, true)
+	}
+	restore := func() {
+		if err := os.RemoveAll(c.dataDir(1)); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.CopyFS(c.dataDir(1), os.DirFS(image)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	restore()
+	c.restart(1)
+	fencedSoon(t, c.brokers[1], "an old copy", "logq broker remove 2 --data-lost")
+	c.stop(1, true)
+
+	eventually(t, "broker 2 is given up", func() error {
+		return call(nc, protocol.BrokerRemoveSubject, protocol.RemoveBrokerRequest{Broker: 2, DataLost: true}, nil)
+	})
+	restore()
+	c.restart(1)
+	fencedSoon(t, c.brokers[1], "was removed")
+	c.stop(1, true)
+	if err := os.RemoveAll(c.dataDir(1)); err != nil {
+		t.Fatal(err)
+	}
+	c.joins[1] = true
+	c.start(1, listen(t, c.peers[1].Addr), "127.0.0.1:0")
+	status(t, nc, "broker 2 has its replica again", holds(2, 1))
+}
+
+// TestWipedWhileAllAreDown (S13): the others know the directories of each other before they know the metadata, so that a
+// wiped broker gets no vote in when all start at once.
+func TestWipedWhileAllAreDown(t *testing.T) {
+	c := newCluster(t, 3)
+	nc := c.connect(0)
+	createTopic(t, nc, protocol.CreateTopicRequest{Name: "t", Partitions: 1, Replicas: 3})
+	for i := range c.brokers {
+		file := filepath.Join(c.dataDir(i), "broker.json")
+		eventually(t, "the others are noted", func() error {
+			text, err := os.ReadFile(file)
+			if err != nil || strings.Count(string(text), `"directory"`) < 4 {
+				return fmt.Errorf("%s: %s, %v", file, text, err)
+			}
+			return nil
+		})
+	}
+	for i := range c.brokers {
+		c.stop(i, true)
+	}
+	if err := os.RemoveAll(c.dataDir(1)); err != nil {
+		t.Fatal(err)
+	}
+	// Broker 3 alone has no majority, hence no metadata; it turns broker 2 away all the same.
+	c.restart(2)
+	c.restart(1)
+	fencedSoon(t, c.brokers[1], "broker 3 says", "another data directory")
+	c.stop(1, true)
+	c.restart(0)
+	status(t, c.connect(2), "the two go on", func(s *protocol.ClusterStatusReply) error {
+		if s.Controller == 0 || len(s.Leaderless) > 0 {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+}
+
+// TestJoinInVain: directories that are none to join with are refused by name, before anything is changed or asked.
+func TestJoinInVain(t *testing.T) {
+	c := newCluster(t, 1)
+	c.stop(0, false)
+	gone := listen(t, "127.0.0.1:0")
+	if err := gone.Close(); err != nil {
+		t.Fatal(err)
+	}
+	cfg := broker.Config{ID: 1, DataDir: c.dataDir(0), Listen: "127.0.0.1:0", PeerListen: "127.0.0.1:0", Join: []string{gone.Addr().String()}}
+	refusedAs(t, cfg, broker.ErrJoin, "began with")
+
+	// Nobody answers until the context ends; then the directory waits to be taken in.
+	cfg.DataDir = t.TempDir()
+	b, err := broker.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if err := b.Start(ctx); !errors.Is(err, broker.ErrJoin) || !strings.Contains(err.Error(), gone.Addr().String()) {
+		t.Errorf("nobody to join: %v", err)
+	}
+	cfg.Join = nil
+	refusedAs(t, cfg, broker.ErrJoin, "was made to join")
 }

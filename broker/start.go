@@ -137,13 +137,15 @@ func (b *Broker) openTransport() (err error) {
 // firstPeers are the other brokers as this one knows them before it has metadata.
 func (b *Broker) firstPeers() map[protocol.BrokerID]string {
 	peers := make(map[protocol.BrokerID]string)
-	for _, list := range [][]Peer{b.own.Brokers, b.c.Peers} { // what is configured comes last
-		for _, p := range list {
-			if p.ID != b.c.ID {
-				peers[protocol.BrokerID(p.ID)] = p.Addr
-			}
+	if b.own.joined() {
+		for _, m := range b.own.Brokers {
+			peers[protocol.BrokerID(m.ID)] = m.Addr
 		}
 	}
+	for _, p := range b.c.Peers { // what is configured counts
+		peers[protocol.BrokerID(p.ID)] = p.Addr
+	}
+	delete(peers, b.id)
 	return peers
 }
 
@@ -165,7 +167,7 @@ func (b *Broker) openHost() (err error) {
 	}
 	b.service, err = service.New(service.Options{
 		ID: b.id, Brokers: brokers, Host: service.NewHost(b.host), Peers: b.transport, Logger: b.log, States: states,
-		Intro: *b.intro.Load(), Network: b.network(), OnFenced: func(err error) { b.fenced(err.Error()) },
+		Intro: *b.intro.Load(), Known: b.own.introductions(), Network: b.network(), OnFenced: func(err error) { b.fenced(err.Error()) },
 		InflightBytes: b.c.InflightBytes, MaxFetchBytes: natsplane.MaxFetchBytes,
 	})
 	return err

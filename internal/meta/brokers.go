@@ -92,9 +92,18 @@ func CheckIntroduction(s Snapshot, b protocol.BrokerID, directory string, incarn
 	switch {
 	case s.removed[b] > incarnation:
 		return removedError(b)
-	case known == nil || incarnation > known.Incarnation:
+	case known == nil:
 		return nil
-	case incarnation < known.Incarnation || !known.Owns(directory):
+	}
+	return CheckSuccessor(b, known.Directory, known.Incarnation, directory, incarnation)
+}
+
+// CheckSuccessor checks a broker's data directory against one that was known before: it is the same, or a later one.
+func CheckSuccessor(b protocol.BrokerID, known string, knownIncarnation uint64, directory string, incarnation uint64) *protocol.Error {
+	switch before := (Broker{Directory: known}); {
+	case incarnation > knownIncarnation:
+		return nil
+	case incarnation < knownIncarnation || !before.Owns(directory):
 		return otherDirectory(b)
 	}
 	return nil

@@ -24,7 +24,16 @@ const runBits = 24
 // Generation composes the generation of an [Intro]. Of run only the low bits count.
 func Generation(count, run uint64) uint64 { return count<<runBits | run&(1<<runBits-1) }
 
-// intros is what other brokers have last said of themselves. It is forgotten with a restart; another broker remembers then.
+// same reports whether both are about the same directory.
+func (i Intro) same(other Intro) bool {
+	return i.Directory == other.Directory && i.Incarnation == other.Incarnation
+}
+
+func (i Intro) count() uint64 { return i.Generation >> runBits }
+
+func (i Intro) run() uint64 { return i.Generation & (1<<runBits - 1) }
+
+// intros is what other brokers have last said of themselves.
 type intros struct {
 	mu sync.Mutex
 	by map[protocol.BrokerID]Intro // guarded by mu
@@ -33,11 +42,15 @@ type intros struct {
 // Judge says why a broker must not go on with the data directory that it has, "" if it may: the cluster knows it by another
 // one, has removed it, or the directory is an old copy of one that went on since. It never blocks for long.
 func (s *Service) Judge(from protocol.BrokerID, who Intro) string {
-	t := s.table.Load()
-	if t == nil {
-		return ""
+	var snap meta.Snapshot
+	if t := s.table.Load(); t != nil {
+		snap = t.snap
 	}
-	if e := meta.CheckIntroduction(t.snap, from, who.Directory, who.Incarnation); e != nil {
+	e := meta.CheckIntroduction(snap, from, who.Directory, who.Incarnation)
+	if known, ok := s.opts.Known[from]; ok && e == nil { // the metadata may not be folded as far as it was
+		e = meta.CheckSuccessor(from, known.Directory, known.Incarnation, who.Directory, who.Incarnation)
+	}
+	if e != nil {
 		return e.Message
 	}
 	return s.intros.judge(from, who)
@@ -50,13 +63,13 @@ func (i *intros) judge(from protocol.BrokerID, who Intro) string {
 	defer i.mu.Unlock()
 	last, known := i.by[from]
 	switch {
-	case !known || last.Directory != who.Directory || last.Incarnation != who.Incarnation:
-	case Generation(0, last.Generation) == Generation(0, who.Generation):
+	case !known || !last.same(who) || last.Generation == 0:
+	case last.run() == who.run():
 		who.Generation = max(who.Generation, last.Generation)
-	case who.Generation>>runBits <= last.Generation>>runBits:
+	case who.count() <= last.count():
 		return protocol.Errorf(protocol.DuplicateBrokerRegistration, "broker %d runs on an old copy of its data directory: generation %d, while generation %d was seen before. "+
 			"What it has promised in between is missing there. Run \"logq broker remove %d --data-lost\", then start it anew with --join on an empty directory",
-			from, who.Generation>>runBits, last.Generation>>runBits, from).Message
+			from, who.count(), last.count(), from).Message
 	}
 	if i.by == nil {
 		i.by = map[protocol.BrokerID]Intro{}
@@ -65,12 +78,22 @@ func (i *intros) judge(from protocol.BrokerID, who Intro) string {
 	return ""
 }
 
+// generation returns the last one that was heard of a broker on a data directory, 0 if there is none.
+func (i *intros) generation(from protocol.BrokerID, on Intro) uint64 {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if last := i.by[from]; last.same(on) {
+		return last.Generation
+	}
+	return 0
+}
+
 // heard notes how far the generation of a broker has risen, from its gossip.
 func (i *intros) heard(from protocol.BrokerID, generation uint64) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	last, known := i.by[from]
-	if known && Generation(0, last.Generation) == Generation(0, generation) && generation > last.Generation {
+	if known && last.run() == (Intro{Generation: generation}).run() && generation > last.Generation {
 		last.Generation = generation
 		i.by[from] = last
 	}

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/logq/logq/internal/protocol"
 )
 
 // TestWiped: a broker of the first hour that comes with another directory is not registered, and stops.
@@ -55,4 +57,35 @@ func TestJudgeHearsGossip(t *testing.T) {
 			t.Errorf("an old image is let in: %q", why)
 		}
 	})
+}
+
+// TestJudgeFromMemory: before it knows the metadata, a broker goes by what it knew when it stopped.
+func TestJudgeFromMemory(t *testing.T) {
+	s, err := New(Options{ID: 1, Host: fakeHost{newWorld(t), 1}, Known: map[protocol.BrokerID]Intro{
+		2: {Directory: "d2", Incarnation: 4, Generation: Generation(7, 1)}, 3: {Directory: "d3"},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, tt := range []struct {
+		from protocol.BrokerID
+		who  Intro
+		says string // "" = let in
+	}{
+		{2, Intro{Directory: "x", Incarnation: 4}, "another data directory"},
+		{2, Intro{Directory: "d2", Incarnation: 3}, "another data directory"},
+		{2, Intro{Directory: "d2", Incarnation: 4, Generation: Generation(7, 2)}, "old copy"},
+		{2, Intro{Directory: "d2", Incarnation: 4, Generation: Generation(8, 2)}, ""},
+		{2, Intro{Directory: "x", Incarnation: 5}, ""},
+		{3, Intro{Directory: "x"}, "another data directory"},
+		{3, Intro{Directory: "d3", Generation: Generation(1, 1)}, ""},
+		{4, Intro{Directory: "x"}, ""},
+	} {
+		if why := s.Judge(tt.from, tt.who); (why == "") != (tt.says == "") || !strings.Contains(why, tt.says) {
+			t.Errorf("%d: %d with %+v: %q", i, tt.from, tt.who, why)
+		}
+	}
+	if err := s.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
 }

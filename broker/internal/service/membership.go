@@ -98,13 +98,19 @@ func (s *Service) followMeta() {
 	s.meta.place.Store(&pl)
 }
 
-// PeerAddresses returns where the registered brokers are reached by others.
-func (s *Service) PeerAddresses() map[protocol.BrokerID]string {
-	out := map[protocol.BrokerID]string{}
+// Member is what is known of a registered broker.
+type Member struct {
+	Intro
+	Peer string // where other brokers reach it
+}
+
+// Members returns the registered brokers.
+func (s *Service) Members() map[protocol.BrokerID]Member {
+	out := map[protocol.BrokerID]Member{}
 	for _, b := range s.table.Load().snap.Brokers() {
-		if b.Peer != "" {
-			out[b.ID] = s.infoOf(b.ID).Peer
-		}
+		who := Intro{Directory: b.Directory, Incarnation: b.Incarnation}
+		who.Generation = s.intros.generation(b.ID, who)
+		out[b.ID] = Member{Intro: who, Peer: s.infoOf(b.ID).Peer}
 	}
 	return out
 }

@@ -13,16 +13,19 @@ import (
 
 // Options configures a [Service]. Zero values stand for the defaults named.
 type Options struct {
-	ID        protocol.BrokerID   // this broker, required
-	Brokers   []protocol.BrokerID // the brokers with which the cluster began, or those known to one that joined it, this one included; empty = this one alone
-	Intro                         // what this broker says of its data directory
-	ClusterID string              // id to give a new cluster; empty = random
-	Host      Host                // required
-	Peers     Peers               // required if there are other brokers
-	Network   Network             // told which brokers there are; nil = they are always the same
-	OnFenced  func(error)         // told, once, that the broker must not go on with its data directory; nil = nobody
-	States    States              // where the metadata's state is kept
-	Logger    *slog.Logger        // nil = none
+	ID      protocol.BrokerID   // this broker, required
+	Brokers []protocol.BrokerID // the brokers with which the cluster began, or those known to one that joined it, this one included; empty = this one alone
+	Intro                       // what this broker says of its data directory
+	// Known is what this broker knew of the others when it stopped, by which they are judged too until the metadata is known
+	// again.
+	Known     map[protocol.BrokerID]Intro
+	ClusterID string       // id to give a new cluster; empty = random
+	Host      Host         // required
+	Peers     Peers        // required if there are other brokers
+	Network   Network      // told which brokers there are; nil = they are always the same
+	OnFenced  func(error)  // told, once, that the broker must not go on with its data directory; nil = nobody
+	States    States       // where the metadata's state is kept
+	Logger    *slog.Logger // nil = none
 
 	// WalkCompressed has the leader decompress every batch and check each record, as it does with uncompressed ones. Worth
 	// its cost (a CPU-second a gigabyte) where producers are not trusted to compress what they say.

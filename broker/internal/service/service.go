@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -68,6 +69,7 @@ func New(o Options) (*Service, error) {
 	s.drain, s.leave = context.WithCancel(s.ctx)
 	s.gate.shut.Store(true)
 	s.generation.Store(o.Generation)
+	s.intros.by = maps.Clone(o.Known)
 	s.inflight.limit, s.fetches.limit = o.InflightBytes, int64(o.MaxFetches)
 	s.forwards.limit, s.admin.limit = int64(o.MaxForwards), int64(o.MaxAdmin)
 	s.plain.New = func() any { return record.NewBuilder(builderOptions(record.None)) }
