@@ -62,6 +62,14 @@ type Config struct {
 	ElectionTicks, HeartbeatTicks int
 	// Shards and DiskWorkers size the Raft host, 0: its defaults.
 	Shards, DiskWorkers int
+	// RecoveryBytesPerSecond bounds what is read from disk for replicas elsewhere that
+	// are far behind or new; default 100 MiB.
+	RecoveryBytesPerSecond int64
+	// ScrubBytesPerSecond is the rate at which all logs are read again in the search for
+	// damage, once each ScrubInterval; defaults 8 MiB and 24 hours. A negative interval:
+	// only where a read has met damage.
+	ScrubBytesPerSecond int64
+	ScrubInterval       time.Duration
 	// InflightBytes bounds appends under way on the broker; default 256 MiB.
 	InflightBytes int64
 
@@ -98,7 +106,8 @@ func (c *Config) Validate() error {
 	}
 	c.checkPeers(bad)
 	c.checkJoin(bad)
-	if c.Tick < 0 || c.ElectionTicks < 0 || c.HeartbeatTicks < 0 || c.Shards < 0 || c.DiskWorkers < 0 || c.InflightBytes < 0 {
+	if c.Tick < 0 || c.ElectionTicks < 0 || c.HeartbeatTicks < 0 || c.Shards < 0 || c.DiskWorkers < 0 || c.InflightBytes < 0 ||
+		c.RecoveryBytesPerSecond < 0 || c.ScrubBytesPerSecond < 0 {
 		bad("times, ticks, sizes and counts can't be negative")
 	}
 	if election, heartbeat := cmp.Or(c.ElectionTicks, defaultElectionTicks), cmp.Or(c.HeartbeatTicks, defaultHeartbeatTicks); election <= heartbeat {

@@ -153,6 +153,7 @@ func (b *Broker) firstPeers() map[protocol.BrokerID]string {
 func (b *Broker) openHost() (err error) {
 	b.host, err = multiraft.New(multiraft.Options{
 		Broker: b.id, FS: b.fs, Dir: b.dir(partitionsDir), Journal: b.journal, Transport: b.transport,
+		RecoveryBytesPerSecond: b.c.RecoveryBytesPerSecond, ScrubBytesPerSecond: b.c.ScrubBytesPerSecond, ScrubInterval: b.c.ScrubInterval,
 		Shards: b.c.Shards, DiskWorkers: b.c.DiskWorkers, Tick: b.c.Tick, ElectionTicks: b.c.ElectionTicks,
 		HeartbeatTicks: b.c.HeartbeatTicks, Seed: uint64(b.id) * 0x9e3779b97f4a7c15, Logger: b.log,
 		OnChange: b.groupsChanged,

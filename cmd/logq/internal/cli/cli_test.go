@@ -151,7 +151,7 @@ func TestUsageErrors(t *testing.T) {
 		{"demo", "--partitions", "0"},
 		{"server"},
 		{"server", "here"},
-		{"server", "--data", "d", "--id", "one", "--peers", "1,2", "--drain-timeout", "0s", "--log-level", "loud", "--log-format", "xml"},
+		{"server", "--data", "d", "--id", "one", "--peers", "1,2", "--drain-timeout", "0s", "--scrub-rate", "8 Mb", "--recovery-rate", "99999999999GiB", "--scrub-interval", "daily", "--log-level", "loud", "--log-format", "xml"},
 		{"server", "--config", bad},
 		{"server", "--config", broken},
 		{"server", "--config", filepath.Join(dir, "none.yaml")},

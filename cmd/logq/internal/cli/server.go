@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -76,6 +77,20 @@ var serverSettings = []setting{
 	{name: "peer-tls-cert", usage: "`FILE` with the certificate for other brokers, shown in both directions", set: func(c *serverConfig, v string) error { c.peerTLS.cert = v; return nil }},
 	{name: "peer-tls-key", usage: "`FILE` with its key", set: func(c *serverConfig, v string) error { c.peerTLS.key = v; return nil }},
 	{name: "peer-tls-ca", usage: "`FILE` with the CA that brokers' certificates must come from", set: func(c *serverConfig, v string) error { c.peerTLS.ca = v; return nil }},
+	{name: "recovery-rate", usage: "`SIZE` per second, at most, read for replicas that are far behind or new", value: "100MiB", set: func(c *serverConfig, v string) (err error) {
+		c.broker.RecoveryBytesPerSecond, err = byteCount(v)
+		return err
+	}},
+	{name: "scrub-rate", usage: "`SIZE` per second read in the search for damage", value: "8MiB", set: func(c *serverConfig, v string) (err error) {
+		c.broker.ScrubBytesPerSecond, err = byteCount(v)
+		return err
+	}},
+	{name: "scrub-interval", usage: "`TIME` from one search of all logs to the next; off: only where a read has met damage", value: "24h", set: func(c *serverConfig, v string) (err error) {
+		if c.broker.ScrubInterval = -1; v != "off" {
+			c.broker.ScrubInterval, err = positive(v)
+		}
+		return err
+	}},
 	{name: "drain-timeout", usage: "on Ctrl-C or SIGTERM, `TIME` to hand leadership over and close", value: "30s", set: func(c *serverConfig, v string) (err error) {
 		c.drain, err = positive(v)
 		return err
@@ -101,6 +116,21 @@ func number(v string) (int, error) {
 		return 0, errors.New("want a whole number")
 	}
 	return n, nil
+}
+
+// byteCount reads a number of bytes.
+func byteCount(v string) (int64, error) {
+	number, unit := v, int64(1)
+	for suffix, n := range map[string]int64{"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30} {
+		if rest, ok := strings.CutSuffix(v, suffix); ok {
+			number, unit = rest, n
+		}
+	}
+	n, err := strconv.ParseInt(number, 10, 64)
+	if err != nil || n <= 0 || n > math.MaxInt64/unit {
+		return 0, errors.New("want a number of bytes above zero, such as 65536, 512KiB or 8MiB")
+	}
+	return n * unit, nil
 }
 
 func positive(v string) (time.Duration, error) {
