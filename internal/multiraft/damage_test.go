@@ -223,10 +223,16 @@ func TestLostTailIsNoticed(t *testing.T) {
 				t.Fatalf("broker %d leads without what was acknowledged", id)
 			}
 		}
+		if !groups[lost].Status().Repairing || groups[other].Status().Repairing {
+			t.Error("the status does not say which replica lacks its end")
+		}
 		c.start(lead)
 		groups[lead] = c.openSized("p", 16<<10, lead)[lead]
 		c.leader(groups)
 		c.converged(groups, len(want))
+		if groups[lost].Status().Repairing {
+			t.Error("the status does not say that it has it again")
+		}
 		for id, g := range groups {
 			if got := readAll(t, g); !slices.Equal(got, want) {
 				t.Errorf("broker %d has %d records, want %d", id, len(got), len(want))

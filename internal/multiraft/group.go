@@ -45,6 +45,10 @@ type Status struct {
 	// Peers are all members with this replica, in the order of their ids. It is set on
 	// the leader only.
 	Peers []PeerStatus
+	// Damage are the entries that can't be read here, until they are repaired.
+	// Repairing: the log has lost its end, and the replica abstains until it has it again.
+	Damage    []segments.Gap
+	Repairing bool
 	// Err says why the replica is out of service; nil while it works.
 	Err error
 }
@@ -85,6 +89,8 @@ type Group struct {
 	members atomic.Pointer[members]
 	hw      atomic.Int64
 	commit  atomic.Uint64
+
+	repairing atomic.Bool // published likewise
 
 	jobs sync.WaitGroup // flushes and repairs under way: the log must not be closed before
 
@@ -224,6 +230,8 @@ func (g *Group) Status() Status {
 		NextOffset:    g.log.NextOffset(),
 		Last:          raft.Index(g.log.Last()),
 		Commit:        raft.Index(g.commit.Load()),
+		Damage:        g.log.Damage(),
+		Repairing:     g.repairing.Load(),
 	}
 	m := g.members.Load()
 	s.Config, s.ConfigIndex = m.config, m.index
@@ -265,6 +273,9 @@ func (g *Group) publish() {
 		changed = true
 	}
 	g.commit.Store(uint64(g.rep.Commit()))
+	if st.Repairing != g.repairing.Load() {
+		g.repairing.Store(st.Repairing)
+	}
 	if changed {
 		g.wakeWaiters()
 	}

@@ -129,7 +129,7 @@ type PartitionInfo struct {
 	HighWatermark int64      `json:"high_watermark"`
 	InSync        []BrokerID `json:"in_sync,omitempty"` // replicas that have everything committed, seen from the leader
 	// ReplicaStates are the members of the group, ordered by broker; describe only. Without a leader only those are there that
-	// say themselves that they are out of service.
+	// say themselves that something is wrong with them.
 	ReplicaStates []ReplicaInfo `json:"replica_states,omitempty"`
 }
 
@@ -139,7 +139,7 @@ type ReplicaInfo struct {
 	Learner bool     `json:"learner,omitempty"` // it does not vote, or not yet
 	Lag     uint64   `json:"lag"`               // entries of the leader's log that are not known to be durable there
 	State   string   `json:"state"`
-	Reason  string   `json:"reason,omitempty"` // why it is out of service
+	Reason  string   `json:"reason,omitempty"` // what is wrong with it
 }
 
 // Values of [ReplicaInfo.State].
@@ -149,6 +149,7 @@ const (
 	ReplicaCatchingUp  = "catching_up" // it is being sent what it has missed
 	ReplicaJumping     = "jumping"     // the same, and the leader's log begins after that
 	ReplicaUnreachable = "unreachable" // its broker is not heard of
+	ReplicaRepairing   = "repairing"   // a part of its log is damaged, and is being got from the others
 	ReplicaFailed      = "failed"      // it is out of service
 )
 

@@ -26,9 +26,10 @@ type world struct {
 	removes  map[string]int
 	openErr  func(b protocol.BrokerID, spec Spec) error
 	rmErr    error
-	manual   bool          // no leader is elected when a group opens
-	latency  time.Duration // of a commit
-	peerHost string        // of the brokers' addresses for each other
+	manual   bool                         // no leader is elected when a group opens
+	latency  time.Duration                // of a commit
+	damage   map[protocol.BrokerID]string // of topics' replicas
+	peerHost string                       // of the brokers' addresses for each other
 }
 
 // fakeLog is a Raft group.
@@ -304,6 +305,9 @@ func (g *fakeGroup) Status() GroupStatus {
 	l := g.log
 	st.HighWatermark, st.LogStart, st.Commit = l.hw, l.start, uint64(l.hw)+1
 	st.Last = st.Commit
+	if l.spec.Topic != protocol.MetaTopicID {
+		st.Damage = g.w.damage[g.broker]
+	}
 	if l.leader == g.broker {
 		st.Members = Members{At: l.changes, Voters: l.members(), Learners: l.learners, Settled: true}
 		for _, v := range slices.Concat(l.members(), l.learners) {

@@ -70,6 +70,7 @@ type GroupStatus struct {
 	Last          uint64         // Raft index of the last entry
 	Peers         []PeerProgress // all members; on the leader only
 	Members       Members
+	Damage        string // what of the log cannot be read here and is to be repaired, "" = nothing
 }
 
 // Members are who belongs to a group, as this replica's log says.

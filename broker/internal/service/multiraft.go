@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/logq/logq/internal/multiraft"
@@ -115,6 +116,13 @@ func (a groupAdapter) Status() GroupStatus {
 			Broker: protocol.BrokerOf(uint64(p.ID)), Replica: uint64(p.ID), Match: uint64(p.Match), Learner: p.Learner, CaughtUp: p.CaughtUp,
 			Jumping: p.Jumping,
 		})
+	}
+	switch {
+	case len(st.Damage) > 0:
+		g := st.Damage[0]
+		out.Damage = fmt.Sprintf("%d places, the first are the entries %d to %d: %s", len(st.Damage), g.Lo, g.Hi-1, g.Reason)
+	case st.Repairing:
+		out.Damage = "the end of its log is missing"
 	}
 	out.Members = Members{
 		At: uint64(st.ConfigIndex), Voters: replicaIDs(st.Config.Voters), Learners: replicaIDs(st.Config.Learners),

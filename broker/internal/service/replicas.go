@@ -19,15 +19,17 @@ type partitionStatus struct {
 	HighWatermark int64                  `json:"high_watermark,omitempty"`
 	InSync        []protocol.BrokerID    `json:"in_sync,omitempty"`
 	Replicas      []protocol.ReplicaInfo `json:"replicas,omitempty"`
-	Failed        string                 `json:"failed,omitempty"`
+	State         string                 `json:"state,omitempty"` // "" = nothing is wrong with its own replica
+	Reason        string                 `json:"reason,omitempty"`
 }
 
 // statusHere describes a partition as far as this broker knows more of it than all others.
 func (s *Service) statusHere(p *partition) (partitionStatus, bool) {
-	st := partitionStatus{ID: p.id, Failed: s.failureOf(p)}
+	st := partitionStatus{ID: p.id}
+	st.State, st.Reason = s.troubleOf(p)
 	l, leads := s.ledHere(p)
 	if !leads {
-		return st, st.Failed != ""
+		return st, st.State != ""
 	}
 	st.Leads, st.Term, st.LogStart, st.HighWatermark, st.InSync = true, l.term, int64(l.logStart), int64(l.highWatermark), l.insync
 	if g := p.opened(); g != nil {
@@ -36,20 +38,23 @@ func (s *Service) statusHere(p *partition) (partitionStatus, bool) {
 	return st, true
 }
 
-// failureOf says why this broker's replica of a partition is out of service, "" if it is not or there is none.
-func (s *Service) failureOf(p *partition) string {
+// troubleOf says what is wrong with this broker's replica of a partition, "" if nothing is or there is none.
+func (s *Service) troubleOf(p *partition) (state, reason string) {
 	if p.self() == 0 {
-		return ""
+		return "", ""
 	}
 	if e := p.openErr.Load(); e != nil {
-		return e.Message
+		return protocol.ReplicaFailed, e.Message
 	}
 	if g := p.opened(); g != nil {
-		if err := g.Leader().Err; err != nil {
-			return protocol.AsError(err).Message
+		switch st := g.Status(); {
+		case st.Err != nil:
+			return protocol.ReplicaFailed, protocol.AsError(st.Err).Message
+		case st.Damage != "":
+			return protocol.ReplicaRepairing, st.Damage
 		}
 	}
-	return ""
+	return "", ""
 }
 
 // progress describes the members of a group, of which this broker's is the leader.
@@ -105,29 +110,29 @@ func (s *Service) details(ctx context.Context, t *topic) map[protocol.Partition]
 			answers <- answer{from: b}
 		}
 	}
-	failed := map[protocol.Partition][]protocol.ReplicaInfo{}
+	troubled := map[protocol.Partition][]protocol.ReplicaInfo{}
 	for range len(others) + 1 {
 		a := <-answers
 		for _, st := range a.all {
 			if st.Leads && st.Term >= out[st.ID].Term {
 				out[st.ID] = st
 			}
-			if st.Failed != "" {
-				failed[st.ID] = append(failed[st.ID], protocol.ReplicaInfo{Broker: a.from, State: protocol.ReplicaFailed, Reason: st.Failed})
+			if st.State != "" {
+				troubled[st.ID] = append(troubled[st.ID], protocol.ReplicaInfo{Broker: a.from, State: st.State, Reason: st.Reason})
 			}
 		}
 	}
-	for id, all := range failed {
+	for id, all := range troubled {
 		st := out[id]
-		st.Replicas = withFailed(st.Replicas, all)
+		st.Replicas = withTroubled(st.Replicas, all)
 		out[id] = st
 	}
 	return out
 }
 
-// withFailed puts in what the brokers themselves say of replicas that are out of service.
-func withFailed(replicas, failed []protocol.ReplicaInfo) []protocol.ReplicaInfo {
-	for _, f := range failed {
+// withTroubled puts in what the brokers themselves say is wrong with their replicas.
+func withTroubled(replicas, troubled []protocol.ReplicaInfo) []protocol.ReplicaInfo {
+	for _, f := range troubled {
 		i, found := slices.BinarySearchFunc(replicas, f.Broker, func(r protocol.ReplicaInfo, b protocol.BrokerID) int { return int(r.Broker) - int(b) })
 		if found {
 			replicas[i].State, replicas[i].Reason = f.State, f.Reason

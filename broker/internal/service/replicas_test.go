@@ -115,6 +115,16 @@ func TestDescribeFailedReplica(t *testing.T) {
 			}
 			return nil
 		})
+		// So is damage that is to be repaired, and a replica can be in step all the same.
+		w.mu.Lock()
+		w.damage = map[protocol.BrokerID]string{2: "entries 5 to 7"}
+		w.mu.Unlock()
+		if s := w.describe(1).ReplicaStates[1]; s.State != protocol.ReplicaRepairing || s.Reason != "entries 5 to 7" {
+			t.Errorf("%+v", s)
+		}
+		w.mu.Lock()
+		w.damage = nil
+		w.mu.Unlock()
 		// Without a leader it is still told.
 		w.elect("t", 0, 0)
 		w.until("told without a leader", func() error {

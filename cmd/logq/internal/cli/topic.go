@@ -232,9 +232,10 @@ func printTopic(env Env, t protocol.TopicInfo) error {
 func lags(p *protocol.PartitionInfo) string {
 	var out []string
 	for _, b := range p.Replicas {
-		lag := "?"
+		lag := "?" // not known, or only from the replica itself
 		for _, r := range p.ReplicaStates {
-			if r.Broker == b && r.State != protocol.ReplicaFailed {
+			itself := r.State == protocol.ReplicaFailed || r.State == protocol.ReplicaRepairing
+			if r.Broker == b && (r.Lag > 0 || !itself) {
 				lag = strconv.FormatUint(r.Lag, 10)
 			}
 		}

@@ -19,6 +19,7 @@ func TestReplicaRemarks(t *testing.T) {
 			[]protocol.ReplicaInfo{{Broker: 1, Lag: 70, State: protocol.ReplicaCatchingUp}, {Broker: 2, State: protocol.ReplicaInSync}, {Broker: 3, Lag: 99, State: protocol.ReplicaUnreachable}},
 			nil, "99,70,0", "1 catching up; 3 unreachable",
 		},
+		{[]protocol.ReplicaInfo{{Broker: 2, State: protocol.ReplicaRepairing, Lag: 4, Reason: "entry 9"}}, nil, "?,?,4", "2 repairing: entry 9"},
 		{[]protocol.ReplicaInfo{{Broker: 2, State: protocol.ReplicaFailed, Reason: "segment 7 is damaged"}}, nil, "?,?,?", "2 failed: segment 7 is damaged"},
 		{
 			[]protocol.ReplicaInfo{{Broker: 1, State: protocol.ReplicaInSync}, {Broker: 4, Learner: true, Lag: 120, State: protocol.ReplicaJumping}},
