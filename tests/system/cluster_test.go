@@ -25,7 +25,8 @@ type node struct {
 	id                 int
 	dir, log           string
 	listen, http, peer string
-	peers              string // "" = a single broker
+	peers              string // "" = a single broker, or one that joins
+	join               string // "" = one that began the cluster
 	process            *exec.Cmd
 	ended              chan struct{} // closed when the process is gone
 }
@@ -55,6 +56,28 @@ func newCluster(t *testing.T, n int) *cluster {
 	t.Cleanup(c.end)
 	c.waitHealthy()
 	return c
+}
+
+// joins makes a broker that joins the others, and starts it.
+func (c *cluster) joins() *node {
+	c.t.Helper()
+	ports := freePorts(c.t, 3)
+	nd := &node{
+		t: c.t, id: len(c.nodes) + 1, dir: filepath.Join(c.t.TempDir(), "data"), log: filepath.Join(c.t.TempDir(), "log"),
+		listen: ports[0], http: ports[1], peer: ports[2], join: c.peerPorts(),
+	}
+	c.nodes = append(c.nodes, nd)
+	nd.start()
+	return nd
+}
+
+// peerPorts is the value of --join.
+func (c *cluster) peerPorts() string {
+	var addrs []string
+	for _, n := range c.nodes {
+		addrs = append(addrs, n.peer)
+	}
+	return strings.Join(addrs, ",")
 }
 
 // freePorts returns loopback addresses nobody listens on.
@@ -119,6 +142,9 @@ func (n *node) args() []string {
 	if n.peers != "" {
 		args = append(args, "--peers", n.peers)
 	}
+	if n.join != "" {
+		args = append(args, "--join", n.join, "--peer-listen", n.peer)
+	}
 	return args
 }
 
@@ -150,6 +176,31 @@ func (n *node) kill() {
 	_ = n.process.Process.Kill() // it may have ended by itself
 	<-n.ended
 	n.process = nil
+}
+
+// wipe takes the broker's disk away.
+func (n *node) wipe() {
+	n.t.Helper()
+	if err := os.RemoveAll(n.dir); err != nil {
+		n.t.Fatal(err)
+	}
+}
+
+// ends wants a broker that is started to end by itself with code 1, and to say why.
+func (c *cluster) ends(n *node, says string) {
+	c.t.Helper()
+	before, err := os.ReadFile(n.log)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	n.start()
+	if code := n.wait(); code != 1 {
+		c.t.Errorf("broker %d ends with code %d", n.id, code)
+	}
+	after, err := os.ReadFile(n.log)
+	if err != nil || !strings.Contains(string(after[len(before):]), says) {
+		c.t.Errorf("broker %d does not say %q: %s, %v", n.id, says, tail(string(after[len(before):]), 5), err)
+	}
 }
 
 // stop asks the process to end and returns its exit code.

@@ -25,11 +25,12 @@ type load struct {
 	stop context.CancelFunc
 
 	mu         sync.Mutex
-	acked      map[int]bool // guarded by mu
-	duplicates int          // guarded by mu; records that may be stored twice
-	unknown    int          // guarded by mu
-	last       time.Time    // guarded by mu; the last acknowledgement
-	longest    time.Duration
+	acked      map[int]bool  // guarded by mu
+	duplicates int           // guarded by mu; records that may be stored twice
+	unknown    int           // guarded by mu
+	last       time.Time     // guarded by mu; the last acknowledgement
+	longest    time.Duration // guarded by mu; without one, since the last call of pause
+	overall    time.Duration // guarded by mu; before that
 }
 
 // startLoad sends a record every few hundred microseconds, to both partitions.
@@ -82,6 +83,15 @@ func (l *load) answered(n int, a producer.Ack, err error) {
 	}
 }
 
+// pause logs the longest time without an acknowledgement since the last call.
+func (l *load) pause(what string) {
+	l.t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.t.Logf("%s: the longest time without an acknowledgement was %v", what, l.longest.Round(time.Millisecond))
+	l.overall, l.longest = max(l.overall, l.longest), 0
+}
+
 // end stops producing and waits for what is on its way. It may be called twice.
 func (l *load) end() {
 	l.stop()
@@ -128,12 +138,13 @@ func (l *load) check(c *cluster, topic string) {
 		l.t.Errorf("of %d acknowledged records %d are lost, %d are there twice and %d were reported as possible", len(l.acked), lost, twice, l.duplicates)
 	}
 	l.t.Logf("%d acknowledged, %d there twice (%d reported as possible), the longest time without an acknowledgement was %v",
-		len(l.acked), twice, l.duplicates, l.longest.Round(time.Millisecond))
+		len(l.acked), twice, l.duplicates, max(l.longest, l.overall).Round(time.Millisecond))
 }
 
 // TestMembersUnderLoad takes a cluster of five through what an operator does to it,
 // while records come in: 3 to 5 replicas and back, other brokers for a partition, a
-// drained broker, a restart of every broker in turn, and a killed one.
+// drained broker, a restart of every broker in turn, and a killed one; then a sixth
+// joins, one of the five leaves, and the sixth loses its disk and returns.
 func TestMembersUnderLoad(t *testing.T) {
 	c := newCluster(t, 5)
 	must(t, nil, "topic", "create", "t", "--partitions", "2", "--replicas", "3", "--server", c.servers())
@@ -175,6 +186,55 @@ func TestMembersUnderLoad(t *testing.T) {
 	c.nodes[0].kill()
 	c.nodes[0].start()
 	c.waitHealthy()
+	l.pause("what was there before")
+
+	// A sixth broker joins and gets its share.
+	six := c.joins()
+	c.waitHealthy()
+	run("broker", "add", "6")
+	run("topic", "reassign", "t", "--partition", "0", "--replicas", "6,2,4")
+	run("topic", "reassign", "t", "--partition", "1", "--replicas", "6,2,3")
+	l.pause("a broker that joins")
+
+	// Broker 2 leaves: it ends by itself, and stays out.
+	run("broker", "drain", "2")
+	run("broker", "remove", "2")
+	two := c.nodes[1]
+	if code := two.wait(); code != 1 {
+		t.Errorf("the removed broker ends with code %d", code)
+	}
+	c.ends(two, "broker 2 was removed")
+	c.waitHealthy()
+	l.pause("a broker that leaves")
+
+	// The disk of the sixth is wiped: it is refused until it is given up, and then comes back as a new one.
+	six.kill()
+	six.wipe()
+	c.ends(six, "logq broker remove 6 --data-lost")
+	eventually(t, "the wiped broker is given up", func() error {
+		if r := logq(t, nil, "broker", "remove", "6", "--data-lost", "--server", c.servers()); r.code != 0 {
+			return fmt.Errorf("%s", r)
+		}
+		return nil
+	})
+	six.wipe()
+	six.start()
+	c.waitHealthy()
+	run("broker", "add", "6")
+	run("topic", "reassign", "t", "--partition", "0", "--replicas", "6,1,4")
+	c.waitInSync("t")
+	l.pause("a broker that was wiped and returns")
+
+	for _, id := range []int{3, 6} { // one that began the cluster, and one that knows it from its directory
+		n := c.nodes[id-1]
+		if code := n.stop(); code != 0 {
+			t.Errorf("broker %d ends with code %d", id, code)
+		}
+		n.join = ""
+		n.start()
+		c.waitHealthy()
+	}
+	l.pause("restarts after that")
 	l.end()
 	l.check(c, "t")
 	if fmt.Sprint(l.unknown) != "0" {
