@@ -37,6 +37,9 @@ type Status struct {
 
 	HighWatermark, LogStart, NextOffset record.Offset
 	Last, Commit                        raft.Index
+	// Durable is the last entry on this replica's own disk. A commit may be known
+	// before.
+	Durable raft.Index
 
 	// Config is the configuration in force, of entry ConfigIndex; 0 is that with which
 	// the group was made. It is committed once ConfigIndex <= Commit.
@@ -230,6 +233,7 @@ func (g *Group) Status() Status {
 		NextOffset:    g.log.NextOffset(),
 		Last:          raft.Index(g.log.Last()),
 		Commit:        raft.Index(g.commit.Load()),
+		Durable:       raft.Index(g.log.Durable()),
 		Damage:        g.log.Damage(),
 		Repairing:     g.repairing.Load(),
 	}

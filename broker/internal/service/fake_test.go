@@ -48,6 +48,7 @@ type fakeLog struct {
 	start            record.Offset
 	failed           error
 	lags             map[protocol.BrokerID]bool // match stays at 0
+	volatile         map[protocol.BrokerID]bool // nothing is on its disk yet
 	changed          chan struct{}
 	appends          int
 	lie              record.Offset // the stale leader's high watermark, if not 0
@@ -304,7 +305,10 @@ func (g *fakeGroup) Status() GroupStatus {
 	defer g.w.mu.Unlock()
 	l := g.log
 	st.HighWatermark, st.LogStart, st.Commit = l.hw, l.start, uint64(l.hw)+1
-	st.Last = st.Commit
+	st.Last, st.Durable = st.Commit, st.Commit
+	if l.volatile[g.broker] {
+		st.Durable = 0
+	}
 	if l.spec.Topic != protocol.MetaTopicID {
 		st.Damage = g.w.damage[g.broker]
 	}

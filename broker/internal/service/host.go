@@ -68,6 +68,7 @@ type GroupStatus struct {
 	LogStart      record.Offset
 	Commit        uint64         // Raft index of the last committed entry
 	Last          uint64         // Raft index of the last entry
+	Durable       uint64         // Raft index of the last entry on this broker's own disk
 	Peers         []PeerProgress // all members; on the leader only
 	Members       Members
 	Damage        string // what of the log cannot be read here and is to be repaired, "" = nothing

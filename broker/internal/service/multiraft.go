@@ -110,7 +110,7 @@ func leaderStatus(st multiraft.Leadership) LeaderStatus {
 func (a groupAdapter) Status() GroupStatus {
 	st := a.g.Status()
 	lead := multiraft.Leadership{Leader: st.Leader, Term: st.Term, Serving: st.Serving, Err: st.Err}
-	out := GroupStatus{LeaderStatus: leaderStatus(lead), HighWatermark: st.HighWatermark, LogStart: st.LogStart, Commit: uint64(st.Commit), Last: uint64(st.Last)}
+	out := GroupStatus{LeaderStatus: leaderStatus(lead), HighWatermark: st.HighWatermark, LogStart: st.LogStart, Commit: uint64(st.Commit), Last: uint64(st.Last), Durable: uint64(st.Durable)}
 	for _, p := range st.Peers {
 		out.Peers = append(out.Peers, PeerProgress{
 			Broker: protocol.BrokerOf(uint64(p.ID)), Replica: uint64(p.ID), Match: uint64(p.Match), Learner: p.Learner, CaughtUp: p.CaughtUp,

@@ -10,6 +10,9 @@ import (
 	"github.com/logq/logq/internal/statefile"
 )
 
+// notYet is how soon it is looked again whether the log has what is to be written down.
+const notYet = 20 * time.Millisecond
+
 // folded counts what was folded since the last state file. It belongs to the fold's goroutine.
 type folded struct {
 	records, bytes int64
@@ -106,8 +109,10 @@ func (f *fold) save(g Group) time.Duration {
 	// The commit index is looked at before the high watermark, which is published first: what is committed up to the one lies
 	// below the other.
 	commit := g.Status().Commit
-	if record := g.Status().HighWatermark; int64(record) > f.state.Snapshot().Next() {
-		return time.Millisecond // fold that first
+	// And a file never runs ahead of the broker's own log: were that to become all that is left of the cluster (logq recover),
+	// new records would take the places of those that the file has and the log has not, and be taken for folded.
+	if st := g.Status(); int64(st.HighWatermark) != f.state.Snapshot().Next() || st.Durable < commit {
+		return notYet
 	}
 	f.since.index = max(f.since.index, commit)
 	if err := f.write(); err != nil {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/logq/logq/internal/journal"
@@ -433,6 +434,32 @@ func dropped(t *testing.T, damaged bool) {
 		r.ready()
 		if err := gone(); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// A state file never has what this broker's own log has not on the disk.
+func TestStateFileBehindTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.closeAll()
+		store, found, err := statefile.Open(vfs.NewMem(), "metadata")
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.start(1, func(o *Options) { o.States = States{Store: store, Found: found, Records: 1} })
+		w.ready()
+		w.with(protocol.MetaTopic, 0, func(l *fakeLog) { l.volatile = map[protocol.BrokerID]bool{1: true} })
+		before, _ := store.Newest()
+		w.create("t", 1, 1)
+		pass(time.Second)
+		if i, _ := store.Newest(); i != before {
+			t.Errorf("written at record %d before the log was durable", i.Next)
+		}
+		w.with(protocol.MetaTopic, 0, func(l *fakeLog) { l.volatile = nil })
+		pass(time.Second)
+		if i, _ := store.Newest(); i.Next != w.services[1].table.Load().snap.Next() {
+			t.Errorf("written at record %d of %d", i.Next, w.services[1].table.Load().snap.Next())
 		}
 	})
 }
