@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"path"
+	"slices"
 
 	"github.com/logq/logq/internal/journal"
 	"github.com/logq/logq/internal/replica"
@@ -131,7 +132,7 @@ func (w *world) loseTail(n *node, mark raft.EntryID) error {
 	if p.file != frames.lastFile {
 		p = frames.places[len(frames.places)-1]
 	}
-	n.rotten, n.marred = true, true
+	n.rotten, n.marred, n.lost = true, true, slices.Clone(n.mirror)
 	w.report.Tails++
 	w.tracef("the log of %d is cut in entry %d", n.id, p.index)
 	return damage(n.disk.mem, p, Truncation, w.r.Int64N(p.size), 0)

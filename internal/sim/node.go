@@ -34,8 +34,9 @@ type node struct {
 	// rotten: the disk was damaged, and is not known to be repaired. gone: it must not
 	// start again. replaced: another has taken its place.
 	rotten, gone, replaced bool
-	hidden                 bool // the disk was damaged while the replica runs, and it doesn't know
-	marred                 bool // the disk was damaged since it was last opened without a complaint
+	hidden                 bool     // the disk was damaged while the replica runs, and it doesn't know
+	lost                   []*entry // what its log held when it lost its tail, until it has that again
+	marred                 bool     // the disk was damaged since it was last opened without a complaint
 
 	// What the checker knows of it.
 	seen     view
@@ -251,7 +252,9 @@ func (w *world) step(n *node, f func(out *replica.Output)) error {
 		w.dead(n)
 		return nil
 	}
-	n.rotten = n.rotten && (n.hidden || n.impaired())
+	if n.rotten = n.rotten && (n.hidden || n.impaired()); !n.rotten {
+		n.lost = nil
+	}
 	if err := w.learn(n); err != nil {
 		return err
 	}

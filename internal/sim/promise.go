@@ -79,7 +79,10 @@ func (w *world) checkQuorum(n *node, i raft.Index) error {
 		holders := 0
 		for _, id := range voters {
 			o := w.nodes[id-1]
-			if raft.Index(o.durable) >= i && len(o.mirror) >= int(i) && o.mirror[i-1] == n.mirror[i-1] {
+			holds := raft.Index(o.durable) >= i && len(o.mirror) >= int(i) && o.mirror[i-1] == n.mirror[i-1]
+			// It has acknowledged what it has lost, and will elect nobody without it.
+			holds = holds || len(o.lost) >= int(i) && o.lost[i-1] == n.mirror[i-1]
+			if holds {
 				holders++
 			}
 		}

@@ -379,4 +379,58 @@ var list = []mutant{
 		old:  "case v.index > i:\n\t\t\twaiting = append(waiting, v)",
 		new:  "case false:",
 	}}},
+	{name: "damaged entries acknowledged", edits: []edit{{
+		file: "raft/disk.go",
+		old:  "return min(c.view.durable, c.unsettled-1)",
+		new:  "return c.view.durable",
+	}}},
+	{name: "damage in what may not be committed taken for settled", edits: []edit{{
+		file: "internal/replica/repair.go",
+		old:  "unsettled = max(raft.Index(g.Lo), r.commit+1)",
+		new:  "unsettled = 0",
+	}}},
+	{name: "entries behind damage cut off", by: raftTests, edits: []edit{{
+		file: "raft/replication.go",
+		old:  "if c.damaged != 0 && c.damaged < from && from <= c.view.last && from < m.Hi {",
+		new:  "if false {",
+	}}},
+	{name: "configuration behind damage counts votes", by: raftTests, edits: []edit{{
+		file: "raft/disk.go",
+		old:  "c.unsettled > c.commit && c.config().Index < c.unsettled)",
+		new:  "c.unsettled > c.commit)",
+	}}},
+	{name: "damage truncated at the next start", edits: []edit{{
+		file: "segments/scan.go",
+		old:  "case r.durable >= x:\n\t\treturn true, nil",
+		new:  "case false:\n\t\treturn true, nil",
+	}}},
+	{name: "repair with whatever comes", edits: []edit{
+		{file: "internal/replica/repair.go",
+			old: "hi, _ = r.log.Fit(lo, hi, r.o.MaxMessageBytes)",
+			new: "hi, _ = r.log.Fit(lo, hi, r.o.MaxMessageBytes)\n\t\tm.EntryTerm, _ = func() (raft.Term, bool) { t, ok := r.log.Term(lo); return raft.Term(t), ok }()\n\t\treply.Message.EntryTerm = m.EntryTerm"},
+		{file: "segments/repair.go",
+			old: "case first.PrevTerm != g.before.term || first.BaseOffset != g.before.next:",
+			new: "case false:"},
+		{file: "segments/repair.go",
+			old: "case hi == g.hi && (last.Next() != g.next || g.end != openEnd && end != g.end):",
+			new: "case false:"},
+		{file: "segments/repair.go",
+			old: "case last.Next() > g.next || g.end != openEnd && end >= g.end:",
+			new: "case false:"},
+	}},
+	{name: "lost tail not noticed", edits: []edit{{
+		file: "internal/replica/replica.go",
+		old:  "Promised:  r.promised(),",
+		new:  "Promised:  raft.EntryID{},",
+	}}},
+	{name: "mark of a closed log deleted before the log holds it again", edits: []edit{{
+		file: "internal/replica/step.go",
+		old:  "r.disk.take(r.disk.marked && !r.core.Status().Repairing)",
+		new:  "r.disk.take(r.disk.marked)",
+	}}},
+	{name: "mark of a closed log kept when the log is cut", edits: []edit{{
+		file: "internal/replica/pump.go",
+		old:  "if r.disk.marked && (rd.Truncate != 0 || rd.Install != nil) {",
+		new:  "if false {",
+	}}},
 }
