@@ -32,7 +32,7 @@ func newGroup(t *testing.T, n int) *group {
 	return g
 }
 
-func (g *group) open(id raft.ReplicaID) *Replica {
+func (g *group) open(id raft.ReplicaID, mark ...raft.EntryID) *Replica {
 	g.t.Helper()
 	o := Options{
 		Identity: segments.Identity{Topic: [16]byte{1}}, ID: id, FS: g.mems[id], Dir: "log", Seed: uint64(id),
@@ -40,6 +40,9 @@ func (g *group) open(id raft.ReplicaID) *Replica {
 	}
 	if r := g.reps[id]; r != nil {
 		o.Hard = r.HardState()
+	}
+	for _, m := range mark {
+		o.Mark = m
 	}
 	for i := range g.mems {
 		o.Voters = append(o.Voters, i)
@@ -377,4 +380,69 @@ func TestRepairMessages(t *testing.T) {
 		t.Errorf("the right answer: %v, %v", err, r.Damage())
 	}
 	g.equal(r, lead)
+}
+
+// TestMarkGoesBeforeACut: a follower whose end is replaced loses the mark of when it was
+// closed, first: else the mark would prove that something is missing which a leader has
+// taken away.
+func TestMarkGoesBeforeACut(t *testing.T) {
+	g := newGroup(t, 3)
+	g.append(5)
+	g.tick(10)
+	old := g.leader()
+	id := old.ID()
+	others := slices.DeleteFunc([]raft.ReplicaID{1, 2, 3}, func(o raft.ReplicaID) bool { return o == id })
+	g.append(1, others...) // reaches nobody
+	mark, ok := old.Mark()
+	if !ok || mark.Index != raft.Index(old.Log().Last()) {
+		t.Fatalf("mark %v, %v", mark, ok)
+	}
+	if err := old.Log().Close(); err != nil {
+		t.Fatal(err)
+	}
+	g.leader(id)
+	g.append(3, id)
+	r := g.open(id, mark)
+	if !r.disk.marked || r.Repairing() {
+		t.Fatalf("marked %v, repairing %v", r.disk.marked, r.Repairing())
+	}
+	before := r.Log().Last()
+	for range 100 {
+		g.tick(1)
+		if t, _ := r.Log().Term(before); t != segments.Term(mark.Term) {
+			break
+		}
+	}
+	if r.disk.marked {
+		t.Error("the log is cut, and the journal still says that it was longer")
+	}
+	g.tick(10)
+	g.equal(r, g.reps[others[0]])
+}
+
+// TestMarkOfALostTail: the log ends before what the mark proves, until a leader has sent
+// that again; so long the mark stays.
+func TestMarkOfALostTail(t *testing.T) {
+	g := newGroup(t, 3)
+	g.append(5)
+	g.tick(10)
+	id := g.leader().ID()%3 + 1
+	r := g.reps[id]
+	mark, _ := r.Mark()
+	if err := r.Log().Close(); err != nil {
+		t.Fatal(err)
+	}
+	mark.Index += 2
+	r = g.open(id, mark)
+	if !r.Repairing() {
+		t.Fatal("nothing is missed")
+	}
+	if _, ok := r.Mark(); ok {
+		t.Error("a log that has lost its end is noted as whole")
+	}
+	g.append(3)
+	g.tick(10)
+	if r.Repairing() {
+		t.Error("it still misses what it has again")
+	}
 }

@@ -146,10 +146,10 @@ var list = []mutant{
 		new:  "if r.save && r.n > q.savedN {",
 	}}},
 	{name: "stale suffix kept (D2)", edits: []edit{
-		{file: "segments/recover.go",
+		{file: "segments/scan.go",
 			old: "case loc.WriteTerm < write:",
 			new: "case false:"},
-		{file: "segments/recover.go",
+		{file: "segments/scan.go",
 			old: "case f.PrevTerm != at.term:",
 			new: "case f.PrevTerm > at.term:"},
 		{file: "segments/flush.go",
@@ -410,7 +410,7 @@ var list = []mutant{
 			new: "hi, _ = r.log.Fit(lo, hi, r.o.MaxMessageBytes)\n\t\tm.EntryTerm, _ = func() (raft.Term, bool) { t, ok := r.log.Term(lo); return raft.Term(t), ok }()\n\t\treply.Message.EntryTerm = m.EntryTerm"},
 		{file: "segments/repair.go",
 			old: "case first.PrevTerm != g.before.term || first.BaseOffset != g.before.next:",
-			new: "case false:"},
+			new: "case first.Index == 0:"},
 		{file: "segments/repair.go",
 			old: "case hi == g.hi && (last.Next() != g.next || g.end != openEnd && end != g.end):",
 			new: "case false:"},
@@ -427,10 +427,5 @@ var list = []mutant{
 		file: "internal/replica/step.go",
 		old:  "r.disk.take(r.disk.marked && !r.core.Status().Repairing)",
 		new:  "r.disk.take(r.disk.marked)",
-	}}},
-	{name: "mark of a closed log kept when the log is cut", edits: []edit{{
-		file: "internal/replica/pump.go",
-		old:  "if r.disk.marked && (rd.Truncate != 0 || rd.Install != nil) {",
-		new:  "if false {",
 	}}},
 }
