@@ -393,15 +393,20 @@ func TestMarkGoesBeforeACut(t *testing.T) {
 	id := old.ID()
 	others := slices.DeleteFunc([]raft.ReplicaID{1, 2, 3}, func(o raft.ReplicaID) bool { return o == id })
 	g.append(1, others...) // reaches nobody
+	lead := g.leader(id)
+	g.append(3, id)
+	// It hears of the new term, so that no later save takes the mark along.
+	g.do(old, func(out *Output) {
+		_ = old.Step(&raft.Message{Type: raft.MsgHeartbeat, From: lead.ID(), To: id, Term: lead.Status().Term, Context: 1}, nil, out)
+	})
+	g.net = nil
 	mark, ok := old.Mark()
-	if !ok || mark.Index != raft.Index(old.Log().Last()) {
+	if !ok || mark.Index != raft.Index(old.Log().Last()) || old.HardState().Term != lead.Status().Term {
 		t.Fatalf("mark %v, %v", mark, ok)
 	}
 	if err := old.Log().Close(); err != nil {
 		t.Fatal(err)
 	}
-	g.leader(id)
-	g.append(3, id)
 	r := g.open(id, mark)
 	if !r.disk.marked || r.Repairing() {
 		t.Fatalf("marked %v, repairing %v", r.disk.marked, r.Repairing())
