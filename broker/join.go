@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -59,8 +60,9 @@ func (b *Broker) join(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, joinPatience)
 	defer cancel()
+	// The URL is a stand-in: the client's port may not be open yet. Registration follows.
 	question, err := service.JoinRequest(meta.Broker{
-		ID: b.id, URL: "nats://" + b.c.Listen, Peer: b.peerAddr, Rack: b.c.Rack, FeatureLevel: meta.SupportedLevel, Directory: b.own.Directory,
+		ID: b.id, URL: b.clientScheme() + cmp.Or(b.c.Advertise, b.c.Listen), Peer: b.peerAddr, Rack: b.c.Rack, FeatureLevel: meta.SupportedLevel, Directory: b.own.Directory,
 	}, askTimeout)
 	if err != nil {
 		return err

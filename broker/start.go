@@ -209,11 +209,7 @@ func (b *Broker) openListeners() (err error) {
 func (b *Broker) info() protocol.BrokerInfo {
 	info := protocol.BrokerInfo{ID: b.id, URL: b.plane.ClientURL(), Peer: b.peerAddr, Rack: b.c.Rack}
 	if b.c.Advertise != "" {
-		scheme := "nats://"
-		if b.c.ClientTLS != nil {
-			scheme = "tls://"
-		}
-		info.URL = scheme + withPort(b.c.Advertise, b.plane.Addr())
+		info.URL = b.clientScheme() + withPort(b.c.Advertise, b.plane.Addr())
 	}
 	if b.http == nil {
 		return info
@@ -226,6 +222,13 @@ func (b *Broker) info() protocol.BrokerInfo {
 		}
 	}
 	return info
+}
+
+func (b *Broker) clientScheme() string {
+	if b.c.ClientTLS != nil {
+		return "tls://"
+	}
+	return "nats://"
 }
 
 // withPort puts the port of a listener in the place of port 0.
