@@ -259,6 +259,12 @@ func (g *Group) publish() {
 		g.members.Store(m)
 	}
 	changed := false
+	// Before the view: who sees that the replica serves must not read by an older high watermark.
+	if hw := int64(g.rep.HighWatermark()); hw != g.hw.Load() {
+		g.hw.Store(hw)
+		changed = true
+	}
+	g.commit.Store(uint64(g.rep.Commit())) // after the high watermark: what it covers lies below that
 	old := g.view.Load()
 	now := view{role: st.Role, leader: st.Leader, term: st.Term, serving: st.Serving, err: g.rep.Err()}
 	if now.err != nil {
@@ -272,11 +278,6 @@ func (g *Group) publish() {
 		g.shard.h.changes.note(g)
 		changed = true
 	}
-	if hw := int64(g.rep.HighWatermark()); hw != g.hw.Load() {
-		g.hw.Store(hw)
-		changed = true
-	}
-	g.commit.Store(uint64(g.rep.Commit()))
 	if st.Repairing != g.repairing.Load() {
 		g.repairing.Store(st.Repairing)
 	}
