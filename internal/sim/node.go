@@ -66,7 +66,9 @@ type view struct {
 }
 
 // impaired says that n knows of something that its disk has lost.
-func (n *node) impaired() bool { return len(n.rep.Damage()) > 0 || n.rep.Repairing() }
+func (n *node) impaired() bool {
+	return len(n.rep.Damage()) > 0 || n.rep.Repairing() || n.rotten && n.rep.Err() != nil
+}
 
 func (n *node) alive() bool { return n.rep != nil && n.rep.Err() == nil }
 
