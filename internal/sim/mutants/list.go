@@ -287,7 +287,7 @@ var list = []mutant{
 	}}},
 	{name: "replica with gaps in its log never campaigns", by: raftHistories, edits: []edit{{
 		file: "raft/disk.go",
-		old:  "return !c.abstains() || !c.alone() && (c.damaged == 0 || c.damaged > c.commit)",
+		old:  "return !c.abstains() || !c.alone() && (c.unsettled == 0 || c.unsettled > c.commit && c.config().Index < c.unsettled)",
 		new:  "return !c.abstains()",
 	}}},
 	{name: "term raised by a pre-vote", by: raftTests, edits: []edit{{
