@@ -183,6 +183,15 @@ func TestTheFirstBrokerLeaves(t *testing.T) {
 	c.join()
 	second := c.connect(1)
 	status(t, second, "broker 2 is there", holds(2, 0))
+	// Who decides where replicas go must have heard it too.
+	status(t, first, "broker 2 is heard", func(s *protocol.ClusterStatusReply) error {
+		for _, b := range s.Brokers {
+			if b.ID == 2 && b.Alive {
+				return nil
+			}
+		}
+		return errors.New("it is not")
+	})
 	if err := call(second, protocol.BrokerDrainSubject, protocol.DrainBrokerRequest{Broker: 1}, nil); err != nil {
 		t.Fatal(err)
 	}
