@@ -67,7 +67,8 @@ func TestRandomHistories(t *testing.T) {
 		t.Fatalf("seed %d: %v", failed, why)
 	}
 	t.Logf("%d histories: %+v", *seedsFlag, sum)
-	if sum.Elections < *seedsFlag || sum.Committed < 10**seedsFlag || sum.Lost == 0 || sum.Crashes == 0 || sum.Joint < *seedsFlag/2 || sum.Jumps < *seedsFlag/10 || sum.Quiet < *seedsFlag/10 || sum.Rots < *seedsFlag/10 || sum.Damages < *seedsFlag/10 {
+	n := *seedsFlag * *stepsFlag / 5000 // histories of the usual length
+	if sum.Elections < n || sum.Committed < 10*n || sum.Lost == 0 || sum.Crashes == 0 || sum.Joint < n/2 || sum.Jumps < n/10 || sum.Quiet < n/10 || sum.Rots < n/10 || sum.Damages < n/10 {
 		t.Errorf("too little happened: %+v", sum)
 	}
 }

@@ -285,7 +285,7 @@ var list = []mutant{
 		old:  "\tif c.abstains() {\n\t\treturn ballotOpen",
 		new:  "\tif false {\n\t\treturn ballotOpen",
 	}}},
-	{name: "replica with gaps in its log never campaigns", by: raftHistories, edits: []edit{{
+	{name: "replica with gaps in its log never campaigns", by: raftTests, edits: []edit{{
 		file: "raft/disk.go",
 		old:  "return !c.abstains() || !c.alone() && (c.unsettled == 0 || c.unsettled > c.commit && c.config().Index < c.unsettled)",
 		new:  "return !c.abstains()",
