@@ -65,7 +65,7 @@ func (s *Service) clusterStatus() *protocol.Response {
 			if l.broker == 0 {
 				reply.Leaderless = append(reply.Leaderless, ref)
 			}
-			if s.underReplicated(p, l) {
+			if s.underReplicated(t, p, l) {
 				reply.UnderReplicated = append(reply.UnderReplicated, ref)
 			}
 		}
@@ -76,8 +76,11 @@ func (s *Service) clusterStatus() *protocol.Response {
 	return jsonResponse(reply)
 }
 
-// underReplicated reports whether a replica of the partition is on a broker that is not alive, or lags behind its leader.
-func (s *Service) underReplicated(p *partition, l leader) bool {
+// underReplicated reports whether a replica of the partition is lost, on a broker that is not alive, or lags behind its leader.
+func (s *Service) underReplicated(t *table, p *partition, l leader) bool {
+	if slices.ContainsFunc(t.topics[p.name].Replicas(p.id), func(r uint64) bool { return t.lost(p, r) }) {
+		return true
+	}
 	for _, b := range p.on() {
 		if !s.alive(b) {
 			return true

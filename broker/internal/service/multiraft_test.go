@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -26,8 +28,9 @@ import (
 type real struct {
 	*world
 	n        int
-	states   States      // limits of the state files
-	faults   *vfs.Faults // of the disk with the state files; nil = none
+	states   States                      // limits of the state files
+	who      map[protocol.BrokerID]Intro // the directories, if a test has them
+	faults   *vfs.Faults                 // of the disk with the state files; nil = none
 	disks    map[protocol.BrokerID]*vfs.Mem
 	journals map[protocol.BrokerID]*journal.Mem
 
@@ -92,6 +95,9 @@ func (r *real) boot(id protocol.BrokerID) {
 	r.start(r.n, func(o *Options) {
 		o.Host, o.States = NewHost(h), r.states
 		o.States.Store, o.States.Found = store, found
+		if o.Intro = r.who[id]; o.Incarnation > 0 {
+			o.Brokers = slices.Collect(maps.Keys(r.who))
+		}
 	}, id)
 }
 

@@ -106,7 +106,8 @@ func (s *Service) lookAt(p *partition) bool {
 // judgeSync decides which replicas of the partitions led here are in sync: those that have everything that was committed at
 // the last gossip. A replica that is only as far behind as the network and the disk take is in sync.
 func (s *Service) judgeSync() {
-	for _, p := range s.table.Load().local {
+	t := s.table.Load()
+	for _, p := range t.local {
 		g := p.opened()
 		if g == nil || !g.Leader().Serving {
 			p.insync.Store(nil)
@@ -116,7 +117,7 @@ func (s *Service) judgeSync() {
 		st := g.Status()
 		var in []protocol.BrokerID
 		for _, peer := range st.Peers {
-			if peer.Learner {
+			if peer.Learner || t.lost(p, peer.Replica) { // the broker may be there, but on another disk
 				continue
 			}
 			if peer.Broker == s.id || peer.Match >= p.lastCommit && p.lastCommit > 0 && s.alive(peer.Broker) {

@@ -213,6 +213,12 @@ func (t *table) add(p *partition) {
 	}
 }
 
+// lost says that a replica's data is gone, though its broker may be there again.
+func (t *table) lost(p *partition, replica uint64) bool {
+	topic := t.topics[p.name]
+	return topic != nil && topic.ID == p.topicID && t.snap.Lost(topic.Topic, replica)
+}
+
 // find returns a partition of a topic. It returns nil and no error when the topic is not known here, which does not mean
 // that it does not exist.
 func (t *table) find(name string, p protocol.Partition) (*partition, *protocol.Error) {
