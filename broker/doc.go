@@ -38,6 +38,12 @@
 // directory, or an old copy. Damage or a failing disk under one partition takes that replica out of service and
 // leaves the broker running.
 //
+// # Joining and leaving
+//
+// A cluster begins with the brokers in Config.Peers, the same on each. Later ones join by Config.Join, on an empty
+// data directory, and know the others from it afterwards. A broker that was removed, or whose directory is not the one that
+// the cluster knows, stops with ErrFenced.
+//
 // # The data directory
 //
 //	LOCK          held while a broker runs

@@ -2,12 +2,14 @@ package peer_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"fmt"
 	"math/big"
 	"net"
 	"strings"
@@ -118,5 +120,37 @@ func TestTLSMismatch(t *testing.T) {
 				t.Error("connected all the same")
 			}
 		})
+	}
+}
+
+// TestAskTLS: questions go over mutual TLS too; a stranger's certificate asks nothing.
+func TestAskTLS(t *testing.T) {
+	ours, theirs := newAuthority(t), newAuthority(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := quiet()
+	o.Self, o.Listener, o.Handler, o.TLS = 1, l, newRecorder(), ours.mutual(t)
+	o.Answer = func(_ context.Context, from protocol.BrokerID, _ peer.Introduction, body []byte) []byte {
+		return fmt.Appendf(nil, "%d %s", from, body)
+	}
+	tr, err := peer.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr.Start()
+	defer abrupt(t, tr)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for name, tt := range map[string]struct {
+		cfg *tls.Config
+		ok  bool
+	}{"ours": {ours.mutual(t), true}, "a stranger's": {theirs.mutual(t), false}, "none": {nil, false}} {
+		asker := peer.Asker{Self: 9, TLS: tt.cfg}
+		got, err := asker.Ask(ctx, l.Addr().String(), []byte("hello"))
+		if (err == nil) != tt.ok || tt.ok && string(got) != "9 hello" {
+			t.Errorf("certificate %s: %q, %v", name, got, err)
+		}
 	}
 }

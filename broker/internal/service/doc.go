@@ -39,13 +39,19 @@
 //
 // # The cluster's metadata
 //
-// The group __meta has a replica on every configured broker; its leader is the controller. Every broker follows its
+// The group __meta has a replica on every broker, of which up to five vote; its leader is the controller. Every broker follows its
 // committed records, folds them (package meta), and opens or removes its own replicas accordingly. A topic that the broker
 // does not know is asked of the controller before a client hears that it does not exist. Commands are fenced with the term
 // in which they were decided.
 //
 // The folded state is written to files ([States]), and the log trimmed to what they cover. A broker whose log begins after
 // what it has folded fetches the state from another one. docs/internals/metadata.md has the rules and the reasons.
+//
+// # Which brokers there are
+//
+// The metadata says it. The service has the transport follow the registered brokers ([Network]), judges those that call by the
+// data directory that they come with ([Service.Judge]), answers those that want to join ([Service.Answer]), and tells its own
+// broker when the cluster doesn't accept its directory any more. docs/internals/membership.md has the rules.
 //
 // # Limits
 //
