@@ -39,7 +39,7 @@ func (s *Service) administerAt(ctx context.Context, c *call) *protocol.Response 
 	case protocol.OpTopicDelete:
 		return s.deleteTopic(ctx, c)
 	case protocol.OpClusterStatus:
-		return s.clusterStatus()
+		return s.clusterStatus(ctx)
 	case protocol.OpRegisterBroker:
 		return s.registerPeer(ctx, c)
 	case protocol.OpMetaSync:

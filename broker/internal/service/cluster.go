@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/logq/logq/internal/protocol"
 )
@@ -43,8 +44,26 @@ func (s *Service) metadata(ctx context.Context, c *call) *protocol.Response {
 	return jsonResponse(reply)
 }
 
+// statusPatience bounds how long a status waits for the controller to say whether the metadata here is the latest. It is
+// short: a status is asked for when something is wrong.
+const statusPatience = 250 * time.Millisecond
+
+// glance brings the metadata up to date if there is a controller that answers at once, so that a client sees what it has just
+// done through another broker.
+func (s *Service) glance(ctx context.Context) {
+	if s.controller() == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, statusPatience)
+	defer cancel()
+	if e := s.syncMeta(ctx); e != nil {
+		s.log.Debug("the status may be a moment old", "reason", e)
+	}
+}
+
 // clusterStatus answers how the cluster is, as this broker sees it from the others' gossip.
-func (s *Service) clusterStatus() *protocol.Response {
+func (s *Service) clusterStatus(ctx context.Context) *protocol.Response {
+	s.glance(ctx)
 	t := s.table.Load()
 	reply := protocol.ClusterStatusReply{
 		ClusterID: t.snap.ClusterID(), Controller: s.controller(), Partitions: t.snap.PartitionCount(),
