@@ -20,7 +20,9 @@ const (
 var judges = []struct {
 	name           string // as in the flag -by
 	pkg, run, tags string
+	skip           string // tests that are another judge's, and may go on for long
 	histories      bool
+	timeout        string
 	after          string
 	caught         *regexp.Regexp
 }{
@@ -33,7 +35,8 @@ var judges = []struct {
 		caught: regexp.MustCompile(`seed (\d+): (.*?)\n`),
 	},
 	raftTests: {
-		name: "tests", pkg: "raft", run: "^Test", tags: "invariants", after: "%s",
-		caught: regexp.MustCompile(`--- FAIL: (\w+).*\n\s*(.*?)\n`),
+		name: "tests", pkg: "raft", run: "^Test", tags: "invariants", skip: "^TestRandomHistories$", after: "%s",
+		// Some never end: messages may go on for ever.
+		timeout: "60s", caught: regexp.MustCompile(`(?:--- FAIL: |running tests:\n\s*)(\w+).*\n\s*(.*?)\n`),
 	},
 }

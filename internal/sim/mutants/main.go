@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -88,7 +89,10 @@ func (m mutant) try(ctx context.Context, root, dir string, histories, steps int)
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", "", fmt.Errorf("build: %w\n%s", err, out)
 	}
-	args := []string{"-test.run=" + j.run, "-test.timeout=30m"}
+	args := []string{"-test.run=" + j.run, "-test.timeout=" + cmp.Or(j.timeout, "30m")}
+	if j.skip != "" {
+		args = append(args, "-test.skip="+j.skip)
+	}
 	if j.histories {
 		args = append(args, fmt.Sprintf("-histories=%d", histories), fmt.Sprintf("-steps=%d", steps))
 	}
