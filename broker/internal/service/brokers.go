@@ -16,7 +16,7 @@ func (s *Service) addBroker(ctx context.Context, c *call) *protocol.Response {
 	if e := decodeJSON(c.req, &req); e != nil {
 		return &protocol.Response{Err: e}
 	}
-	s.awaitBroker(ctx, req.Broker)
+	s.awaitBroker(ctx, func() bool { return s.table.Load().snap.Broker(req.Broker) != nil && s.alive(req.Broker) })
 	return s.changeOrTell(ctx, c, req.DryRun, func(snap meta.Snapshot) ([]meta.Command, *protocol.Error) {
 		if snap.Broker(req.Broker) == nil {
 			return nil, protocol.Errorf(protocol.BrokerIDNotRegistered,
@@ -27,12 +27,13 @@ func (s *Service) addBroker(ctx context.Context, c *call) *protocol.Response {
 	})
 }
 
-// awaitBroker gives a broker that has just been started the time to show itself.
-func (s *Service) awaitBroker(ctx context.Context, id protocol.BrokerID) {
+// awaitBroker gives a broker that has just been started the time to show itself, or one that was just stopped the time to be
+// missed.
+func (s *Service) awaitBroker(ctx context.Context, is func() bool) {
 	for until := time.Now().Add(s.opts.LeaderWait); ; {
 		changed := s.changes.wait()
 		left := time.Until(until)
-		if s.table.Load().snap.Broker(id) != nil && s.alive(id) || left <= 0 || !s.waitChange(ctx, left, changed) {
+		if is() || left <= 0 || !s.waitChange(ctx, left, changed) {
 			return
 		}
 	}
@@ -44,6 +45,9 @@ func (s *Service) removeBroker(ctx context.Context, c *call) *protocol.Response 
 	var req protocol.RemoveBrokerRequest
 	if e := decodeJSON(c.req, &req); e != nil {
 		return &protocol.Response{Err: e}
+	}
+	if req.DataLost {
+		s.awaitBroker(ctx, func() bool { return !s.alive(req.Broker) })
 	}
 	plan := func(snap meta.Snapshot) ([]meta.Command, *protocol.Error) { return s.planRemove(snap, req) }
 	for {
