@@ -452,9 +452,59 @@ func TestConfigurationInTheDamage(t *testing.T) {
 	core.LearnConfig(raft.ConfigEntry{Index: 4, Config: joint}) // again
 	core.LearnConfig(raft.ConfigEntry{Index: 9, Config: joint}) // not in the log
 	want(t, "in force", fmt.Sprint(core.Status().ConfigIndex, core.Status().Config), "4 "+joint.String())
+	core = start(raft.ConfigEntry{Index: 2, Config: after.Config})
+	core.LearnConfig(raft.ConfigEntry{Index: 1, Config: joint}) // older than the committed one
+	want(t, "in force", core.Status().ConfigIndex, 2)
 	core = start(after)
 	core.LearnConfig(raft.ConfigEntry{Index: 4, Config: joint})
 	want(t, "in force", core.Status().ConfigIndex, 5)
 	core.step(t, raft.Message{Type: raft.MsgAppend, From: 2, Term: 4, Index: 3, LogTerm: 1, Lo: 4, Hi: 5, EntryTerm: 4})
 	want(t, "in force after both are replaced", core.Status().ConfigIndex, 0)
+}
+
+// What a driver may not say of damage, and what doesn't matter any more after a fault.
+func TestDamageIsChecked(t *testing.T) {
+	sound := raft.LogState{Last: 6, Commit: 2, Terms: []raft.TermStart{{Term: 1, First: 1}}}
+	for _, d := range [][2]raft.Index{{0, 4}, {5, 4}, {7, 0}, {3, 7}} {
+		ls := sound
+		ls.Damaged, ls.Unsettled = d[0], d[1]
+		if _, err := raft.New(raft.Options{ID: 1, Voters: ids(1, 2, 3)}, nil, raft.HardState{Term: 1}, ls); err == nil {
+			t.Errorf("a log damaged from %d and %d on is taken", d[0], d[1])
+		}
+		core := newCore(t, raft.Options{ID: 1, Voters: ids(1, 2, 3)}, raft.HardState{Term: 1}, sound)
+		if err := core.SetDamaged(d[0], d[1]); err == nil {
+			t.Errorf("damage from %d and %d on is taken", d[0], d[1])
+		}
+	}
+	core := newCore(t, raft.Options{ID: 1, Voters: ids(1, 2, 3)}, raft.HardState{Term: 1}, sound)
+	core.Faulted(nil)
+	core.LearnConfig(raft.ConfigEntry{Index: 4, Config: raft.Config{Voters: ids(1)}})
+	core.Wake(3)
+	want(t, "configuration after a fault", core.Status().ConfigIndex, 0)
+}
+
+// The texts of messages between drivers.
+func TestRepairMessagesAsText(t *testing.T) {
+	for want, m := range map[string]raft.Message{
+		"1->2 Repair term=3 entries=[4,6) of 2":                           {Type: raft.MsgRepair, From: 1, To: 2, Term: 3, Lo: 4, Hi: 6, EntryTerm: 2},
+		"2->1 RepairReply term=3 entries=[4,0) of 2 reject":               {Type: raft.MsgRepairReply, From: 2, To: 1, Term: 3, Lo: 4, EntryTerm: 2, Reject: true},
+		"2->1 RepairReply term=3 entries=[4,0) of 2 log after 3/9 reject": {Type: raft.MsgRepairReply, From: 2, To: 1, Term: 3, Lo: 4, EntryTerm: 2, Reject: true, Index: 9, LogTerm: 3},
+	} {
+		if got := m.String(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+// A leader steps down when it can't read what may not be committed, also if nobody can
+// be reached to take over.
+func TestDamagedLeaderWithoutASuccessor(t *testing.T) {
+	c := newCluster(t, 3)
+	elect(t, c, 1)
+	c.Isolate(2)
+	c.Isolate(3)
+	at := propose(t, c, 1, "a")
+	c.Node(1).Damage(at)
+	want(t, "role", status(c, 1).Role, raft.RoleFollower)
+	c.Take(nil)
 }
