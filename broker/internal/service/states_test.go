@@ -86,9 +86,9 @@ func (r *real) metaBytes(id protocol.BrokerID) (n int64) {
 // damage flips a bit in the newest of a broker's state files, or in all.
 func (r *real) damage(id protocol.BrokerID, all bool) {
 	r.t.Helper()
-	names, err := r.disks[id].List("metadata")
-	if err != nil || len(names) < 2 {
-		r.t.Fatal(names, err)
+	names := r.files(id)
+	if len(names) == 0 {
+		r.t.Fatalf("broker %d has no state file", id)
 	}
 	if !all {
 		names = names[len(names)-1:]
@@ -110,6 +110,26 @@ func (r *real) damage(id protocol.BrokerID, all bool) {
 			r.t.Fatal(err)
 		}
 	}
+}
+
+// aged lets topics come and go until a broker has two state files: one that was left behind begins with one.
+func (r *real) aged(id protocol.BrokerID) {
+	r.t.Helper()
+	for range 20 {
+		if r.churn(400); len(r.files(id)) > 1 {
+			return
+		}
+	}
+	r.t.Fatalf("broker %d has %v", id, r.files(id))
+}
+
+func (r *real) files(id protocol.BrokerID) []string {
+	r.t.Helper()
+	names, err := r.disks[id].List("metadata")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return names
 }
 
 // The metadata's log is bounded however often topics come and go, and restarts need only what is left of it.
@@ -155,7 +175,7 @@ func TestMetadataLogIsBounded(t *testing.T) {
 func TestDamagedStateFile(t *testing.T) {
 	inStatesWorld(t, 3, smallStates, func(t *testing.T, r *real) {
 		r.create("a", 1, 3)
-		r.churn(400)
+		r.aged(2)
 		r.create("b", 1, 3)
 		r.crash(2)
 		r.damage(2, false)
@@ -174,7 +194,7 @@ func TestDamagedStateFile(t *testing.T) {
 func TestNoStateFile(t *testing.T) {
 	inStatesWorld(t, 3, smallStates, func(t *testing.T, r *real) {
 		r.create("a", 1, 3)
-		r.churn(400)
+		r.aged(2)
 		r.create("b", 1, 3)
 		r.crash(2)
 		r.damage(2, true)
