@@ -143,7 +143,7 @@ func New(o Options, log Log, hs HardState, ls LogState) (*Core, error) {
 	c.pcg.Seed(mixSeed(&o))
 	c.view = logView{prev: ls.Prev, last: ls.Last, durable: ls.Last, terms: slices.Clone(ls.Terms)}
 	c.commit = max(ls.Commit, ls.Prev.Index)
-	if t := max(ls.LastTerm(), ls.WriteTerm); t > c.hard.Term {
+	if t := max(ls.LastTerm(), ls.WriteTerm, ls.Promised.Term); t > c.hard.Term {
 		c.hard, c.hardDirty = HardState{Term: t}, true
 	}
 	c.configs = append(c.configs, ConfigEntry{Config: Config{Voters: slices.Sorted(slices.Values(o.Voters))}})

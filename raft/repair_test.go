@@ -508,3 +508,13 @@ func TestDamagedLeaderWithoutASuccessor(t *testing.T) {
 	want(t, "role", status(c, 1).Role, raft.RoleFollower)
 	c.Take(nil)
 }
+
+// Whoever has promised an entry has been in its term, also if the hard state is older: it
+// was on its way when the log had the entry already.
+func TestPromisedTermIsReached(t *testing.T) {
+	core := newCore(t, raft.Options{ID: 1, Voters: ids(1, 2, 3)}, raft.HardState{}, raft.LogState{Promised: raft.EntryID{Term: 4, Index: 1}})
+	want(t, "term", core.Status().Term, 4)
+	sent := core.step(t, raft.Message{Type: raft.MsgPreVote, From: 2, Term: 5, Context: 1})
+	want(t, "refused", sent[0].Reject, true)
+	want(t, "in term", sent[0].Term, 4)
+}

@@ -104,6 +104,7 @@ func (w *world) learnLog(n *node) error {
 			return fmt.Errorf("replica %d cut its log to %d, its commit index is %d", n.id, keep, n.commit)
 		}
 		n.mirror, n.changed = n.mirror[:keep], true
+		n.bared = n.bared || n.hidden
 		n.cut(segments.Index(keep))
 	}
 	if keep < last {

@@ -81,7 +81,8 @@ func (w *world) rot(n *node, f Fault) error {
 			return w.loseTail(n, mark)
 		}
 	}
-	crash := !n.alive() || w.r.IntN(2) == 0
+	// What a failed sync has left in the page cache proves nothing.
+	crash := !n.alive() || n.rep.Log().Err() != nil || w.r.IntN(2) == 0
 	if crash {
 		if err := w.crashFor(n); err != nil {
 			return err

@@ -36,6 +36,7 @@ type node struct {
 	rotten, gone, replaced bool
 	hidden                 bool     // the disk was damaged while the replica runs, and it doesn't know
 	lost                   []*entry // what its log held when it lost its tail, until it has that again
+	bared                  bool     // what stood behind hidden damage was cut off
 	marred                 bool     // the disk was damaged since it was last opened without a complaint
 
 	// What the checker knows of it.
@@ -143,8 +144,18 @@ func (w *world) start(n *node) error {
 	if n.marred && rep.Repairing() {
 		w.tracef("%d has lost its tail, and knows it", n.id)
 	} else if err := w.checkKept(n, before[:min(len(before), int(durable))]); err != nil {
-		return err
+		if !n.bared {
+			return err
+		}
+		// Damage at the very end of a log can't be told from a torn write (FAST'18,
+		// appendix A), and a cut has made it the end: an operator replaces the disk.
+		w.tracef("%d has lost its end, and can't know: %v", n.id, err)
+		w.report.Refused++
+		w.dead(n)
+		w.lose(n)
+		return nil
 	}
+	n.bared = false
 	n.rotten, n.hidden = n.impaired(), false
 	n.marred = n.rotten
 	return w.checkRestarted(n)

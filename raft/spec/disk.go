@@ -118,7 +118,7 @@ func (r *Replica) Start(o *raft.Options, hs raft.HardState, ls *raft.LogState, s
 	}
 	r.up, r.faulted, r.lease = true, false, o.Lease > 0
 	r.term, r.vote, r.role, r.leader = hs.Term, hs.Vote, raft.RoleFollower, 0
-	if t := max(found.lastID().Term, ls.WriteTerm); t > r.term {
+	if t := max(found.lastID().Term, ls.WriteTerm, ls.Promised.Term); t > r.term {
 		r.term, r.vote = t, 0
 	}
 	r.log, r.commit = found, max(ls.Commit, ls.Prev.Index)
