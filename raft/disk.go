@@ -91,8 +91,9 @@ func (c *Core) abstains() bool { return c.repairing() || c.unsettled != 0 }
 // mayWin says whether a campaign makes sense. What is behind the damage would be
 // dropped, a configuration too: with one there this replica doesn't campaign, since it
 // would count votes by a configuration that its log, as far as it counts, hasn't got.
+// And nothing is cut off behind damage that is settled: that is repaired first.
 func (c *Core) mayWin() bool {
-	return !c.abstains() || !c.alone() && (c.unsettled == 0 || c.unsettled > c.commit && c.config().Index < c.unsettled)
+	return !c.abstains() || !c.alone() && (c.unsettled == 0 || c.unsettled > c.commit && c.damaged == c.unsettled && c.config().Index < c.unsettled)
 }
 
 // ownBallot is this replica's vote for itself.

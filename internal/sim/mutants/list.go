@@ -287,7 +287,7 @@ var list = []mutant{
 	}}},
 	{name: "replica with gaps in its log never campaigns", by: raftTests, edits: []edit{{
 		file: "raft/disk.go",
-		old:  "return !c.abstains() || !c.alone() && (c.unsettled == 0 || c.unsettled > c.commit && c.config().Index < c.unsettled)",
+		old:  "return !c.abstains() || !c.alone() && (c.unsettled == 0 || c.unsettled > c.commit && c.damaged == c.unsettled && c.config().Index < c.unsettled)",
 		new:  "return !c.abstains()",
 	}}},
 	{name: "term raised by a pre-vote", by: raftTests, edits: []edit{{
@@ -396,7 +396,7 @@ var list = []mutant{
 	}}},
 	{name: "configuration behind damage counts votes", by: raftTests, edits: []edit{{
 		file: "raft/disk.go",
-		old:  "c.unsettled > c.commit && c.config().Index < c.unsettled)",
+		old:  "c.unsettled > c.commit && c.damaged == c.unsettled && c.config().Index < c.unsettled)",
 		new:  "c.unsettled > c.commit)",
 	}}},
 	{name: "damage truncated at the next start", edits: []edit{{
