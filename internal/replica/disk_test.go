@@ -109,7 +109,7 @@ func TestMarkRoundTrip(t *testing.T) {
 	if err != nil || id != 9 || got != want {
 		t.Errorf("got %d %v, %v", id, got, err)
 	}
-	for name, b := range map[string][]byte{"empty": {}, "long": make([]byte, markBytes+1), "version": append([]byte{9}, make([]byte, markBytes-1)...)} {
+	for name, b := range map[string][]byte{"empty": {}, "long": make([]byte, stateBytes+1), "version": append([]byte{9}, make([]byte, stateBytes-1)...)} {
 		if _, _, err := DecodeMark(b); err == nil {
 			t.Errorf("%s value decodes", name)
 		}

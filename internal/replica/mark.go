@@ -1,9 +1,6 @@
 package replica
 
 import (
-	"encoding/binary"
-	"fmt"
-
 	"github.com/logq/logq/raft"
 	"github.com/logq/logq/segments"
 )
@@ -14,32 +11,15 @@ import (
 // before anything is cut off the log (DiskWork.Unmark).
 const MarkKind uint8 = 2
 
-const (
-	markVersion = 1
-	markBytes   = 1 + 3*8
-)
-
 // EncodeMark encodes the journal value of a mark.
 func EncodeMark(id raft.ReplicaID, e raft.EntryID) []byte {
-	b := make([]byte, markBytes)
-	b[0] = markVersion
-	binary.LittleEndian.PutUint64(b[1:], uint64(id))
-	binary.LittleEndian.PutUint64(b[9:], uint64(e.Term))
-	binary.LittleEndian.PutUint64(b[17:], uint64(e.Index))
-	return b
+	return encodeState([3]uint64{uint64(id), uint64(e.Term), uint64(e.Index)})
 }
 
 // DecodeMark decodes the journal value of a mark.
 func DecodeMark(b []byte) (raft.ReplicaID, raft.EntryID, error) {
-	if len(b) != markBytes {
-		return 0, raft.EntryID{}, fmt.Errorf("mark of a closed log has %d bytes, want %d", len(b), markBytes)
-	}
-	if b[0] != markVersion {
-		return 0, raft.EntryID{}, fmt.Errorf("mark of a closed log has version %d; this build reads version %d", b[0], markVersion)
-	}
-	return raft.ReplicaID(binary.LittleEndian.Uint64(b[1:])), raft.EntryID{
-		Term: raft.Term(binary.LittleEndian.Uint64(b[9:])), Index: raft.Index(binary.LittleEndian.Uint64(b[17:])),
-	}, nil
+	v, err := decodeState("mark of a closed log", b)
+	return raft.ReplicaID(v[0]), raft.EntryID{Term: raft.Term(v[1]), Index: raft.Index(v[2])}, err
 }
 
 // Mark returns the entry to be noted when the log is closed in order, after its last

@@ -138,8 +138,8 @@ func TestHardStateRoundTrip(t *testing.T) {
 		t.Errorf("got %d %+v, %v", id, got, err)
 	}
 	for name, b := range map[string][]byte{
-		"empty": {}, "short": make([]byte, hardStateBytes-1), "long": make([]byte, hardStateBytes+1),
-		"version": append([]byte{9}, make([]byte, hardStateBytes-1)...),
+		"empty": {}, "short": make([]byte, stateBytes-1), "long": make([]byte, stateBytes+1),
+		"version": append([]byte{9}, make([]byte, stateBytes-1)...),
 	} {
 		if _, _, err := DecodeHardState(b); err == nil {
 			t.Errorf("%s value decodes", name)
