@@ -202,8 +202,14 @@ func seatOf(c *Config, id ReplicaID) seat {
 // mayLead says whether this replica may campaign: it votes, or it did before a
 // change that may not be committed. With two voters of which one is removed, the
 // removed one may be the only one that has the entry; it must lead again, without
-// counting itself, or nobody can (diss. §4.2.2).
+// counting itself, or nobody can (diss. §4.2.2). The same goes for a learner that
+// has refused its vote to one who knows it as a voter already, since its own log is
+// newer: those entries reached it alone before their leader was lost, and they stand
+// in the way of every other candidate.
 func (c *Core) mayLead() bool {
+	if c.summoned && c.config().Config.Contains(c.o.ID) {
+		return true
+	}
 	for i := range c.configs {
 		if c.configs[i].Config.Votes(c.o.ID) {
 			return true
@@ -238,7 +244,7 @@ func (c *Core) tickRound(p *progress) {
 // voter that is closest is told to go ahead.
 func (c *Core) retire() {
 	now := c.config()
-	if c.role != RoleLeader || c.seat.votes() || now.Index > c.commit {
+	if c.role != RoleLeader || c.seat.votes() || max(now.Index, c.lead.noop) > c.commit {
 		return
 	}
 	c.yield()

@@ -167,6 +167,43 @@ func TestS17_RemovedLeaderMustLeadAgain(t *testing.T) {
 	want(t, "configuration of 2", status(c, 2).Config.String(), "voters(2)")
 }
 
+// A leader of the old configuration gives entries to a learner alone and is lost,
+// while another replica holds the joint configuration that makes the learner a voter:
+// it needs the learner's vote, and the learner's log is newer. The learner must lead.
+func TestLearnerMustLead(t *testing.T) {
+	c := newCluster(t, 4, func(o *rafttest.Options) { o.Voters = 3 })
+	elect(t, c, 1)
+	change(t, c, 1, list(1, 2, 3), list(4))
+	for range 2 * heartbeatTicks { // 4 catches up
+		c.TickAll()
+	}
+	c.Isolate(1)
+	if _, err := c.ProposeConfig(1, list(1, 2, 3, 4), nil); err != nil {
+		t.Fatal(err)
+	}
+	forget(c, 2, 3, 4)
+	for c.Campaign(3); status(c, 3).Role != raft.RoleLeader; {
+		if c.Deliver(nil) == 0 {
+			t.Fatalf("3 doesn't win: %v", c.Nodes)
+		}
+	}
+	c.Take(func(e *rafttest.Envelope) bool { return e.Message.Type == raft.MsgAppend && e.Message.To == 2 })
+	c.CutLink(3, 2)
+	c.Stabilize() // its no-op reaches 4 alone
+	want(t, "end of 4", status(c, 4).Last, status(c, 3).Last)
+	c.Node(3).Crash(0)
+	c.Heal()
+	for range 20 * electionTicks {
+		c.TickAll()
+	}
+	lead := c.Leader()
+	if lead != 1 && lead != 2 {
+		t.Fatalf("no voter leads in the end: %v", c.Nodes)
+	}
+	want(t, "configuration", status(c, lead).Config.String(), "voters(1,2,3) learners(4)")
+	want(t, "configuration of 1 in the end", status(c, 1).Config.String(), "voters(1,2,3) learners(4)")
+}
+
 // S15, diss. §4.1: a configuration that was appended, used and then truncated is
 // not in force any more.
 func TestS15_ConfigurationRolledBack(t *testing.T) {

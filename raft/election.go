@@ -197,6 +197,8 @@ func (c *Core) stepPreVote(m *Message) error {
 	reply := Message{Type: MsgPreVoteReply, Context: m.Context, Reject: !grant}
 	if grant {
 		reply.Term = m.Term
+	} else {
+		c.summon(m)
 	}
 	c.send(m.From, reply)
 	return nil
@@ -207,10 +209,16 @@ func (c *Core) mayVote(id ReplicaID) bool {
 	return c.hard.Vote == id || c.hard.Vote == 0 && c.leader == 0
 }
 
+// summon notes that a candidate has counted on this replica, and is behind its log.
+func (c *Core) summon(m *Message) {
+	c.summoned = c.summoned || !c.view.behind(EntryID{Term: m.LogTerm, Index: m.Index})
+}
+
 // stepVote answers a candidate of the current term. A grant leaves when it is
 // durable.
 func (c *Core) stepVote(m *Message) error {
 	if !c.mayVote(m.From) || !c.mayTrust(EntryID{Term: m.LogTerm, Index: m.Index}) {
+		c.summon(m)
 		c.send(m.From, Message{Type: MsgVoteReply, Reject: true})
 		return nil
 	}

@@ -41,6 +41,9 @@ type Core struct {
 	joint   bool  // the configuration in force is
 	fault   error // set once; nothing happens after that
 
+	// summoned: see mayLead.
+	summoned bool
+
 	// promised is the end of a log that was durable here and is lost, zero if none is.
 	promised EntryID
 	damaged  Index // the first entry that can't be read, 0 if all can
@@ -330,7 +333,7 @@ func (c *Core) becomeFollower(term Term, leader ReplicaID) {
 	c.role, c.leader = RoleFollower, leader
 	if was != RoleFollower || leader != 0 {
 		if leader != 0 {
-			c.tries, c.polls = 0, 0
+			c.tries, c.polls, c.summoned = 0, 0, false
 		}
 		c.resetTimer()
 	}

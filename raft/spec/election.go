@@ -67,14 +67,16 @@ func (r *Replica) timeout(why cause) error {
 }
 
 func (r *Replica) mayCampaign(action string) error {
-	votes := slices.ContainsFunc(r.configs, func(e raft.ConfigEntry) bool { return e.Config.Votes(r.id) })
+	// raft.tla lets any server time out. The core lets no one disturb the others that
+	// isn't a member by any configuration that may count.
+	member := slices.ContainsFunc(r.configs, func(e raft.ConfigEntry) bool { return e.Config.Contains(r.id) })
 	switch {
 	case r.faulted:
 		return r.refuse(action, "the disk works", "it has failed")
 	case r.role == raft.RoleLeader:
 		return r.refuse(action, "the replica doesn't lead", "it leads term %d", r.term)
-	case !votes:
-		return r.refuse(action, "the replica is a voter", "it is none in %v", r.configs)
+	case !member:
+		return r.refuse(action, "the replica is a member", "it is none in %v", r.configs)
 	case r.abstains() && (r.alone() || r.unsettled != 0 && (r.unsettled <= r.commit || r.config().Index >= r.unsettled)):
 		return r.refuse(action, "nothing that is committed is missing", "promised %v, damaged %d, commit %d", r.promised, r.unsettled, r.commit)
 	}

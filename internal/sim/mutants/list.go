@@ -285,6 +285,11 @@ var list = []mutant{
 		old:  "\tif c.abstains() {\n\t\treturn ballotOpen",
 		new:  "\tif false {\n\t\treturn ballotOpen",
 	}}},
+	{name: "learner whose log is newest never campaigns", by: raftTests, edits: []edit{{
+		file: "raft/change.go",
+		old:  "if c.summoned && ",
+		new:  "if false && ",
+	}}},
 	{name: "replica with gaps in its log never campaigns", by: raftTests, edits: []edit{{
 		file: "raft/disk.go",
 		old:  "return !c.abstains() || !c.alone() && (c.unsettled == 0 || c.unsettled > c.commit && c.damaged == c.unsettled && c.config().Index < c.unsettled)",
