@@ -40,6 +40,7 @@ type Broker struct {
 	journal   journal.Journal
 	transport *peer.Transport
 	host      *multiraft.Host
+	direct    bool // segments are written past the page cache
 	service   *service.Service
 	plane     *natsplane.Plane
 	http      *httpd.Server

@@ -70,6 +70,9 @@ type Config struct {
 	// only where a read has met damage.
 	ScrubBytesPerSecond int64
 	ScrubInterval       time.Duration
+	// Buffered has segments written through the page cache, also where the file system
+	// could write them directly.
+	Buffered bool
 	// InflightBytes bounds appends under way on the broker; default 256 MiB.
 	InflightBytes int64
 

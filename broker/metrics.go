@@ -49,6 +49,7 @@ func (b *Broker) samples() []httpd.Sample {
 	stats := b.service.Stats()
 	requestSamples(&s, &stats)
 	clusterSamples(&s, &stats)
+	s.set("logq_direct_writes", "1 if segments are written past the page cache.", truth(b.direct))
 	b.hostSamples(&s)
 	b.peerSamples(&s)
 	b.natsSamples(&s)

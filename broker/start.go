@@ -16,6 +16,7 @@ import (
 	"github.com/logq/logq/internal/peer"
 	"github.com/logq/logq/internal/protocol"
 	"github.com/logq/logq/internal/statefile"
+	"github.com/logq/logq/internal/vfs"
 )
 
 // Start opens everything, in order from the disk outwards, and returns when
@@ -151,12 +152,15 @@ func (b *Broker) firstPeers() map[protocol.BrokerID]string {
 
 // openHost makes the host of replicas and the service on it.
 func (b *Broker) openHost() (err error) {
+	if b.direct, err = b.probeDirect(); err != nil {
+		return err
+	}
 	b.host, err = multiraft.New(multiraft.Options{
 		Broker: b.id, FS: b.fs, Dir: b.dir(partitionsDir), Journal: b.journal, Transport: b.transport,
 		RecoveryBytesPerSecond: b.c.RecoveryBytesPerSecond, ScrubBytesPerSecond: b.c.ScrubBytesPerSecond, ScrubInterval: b.c.ScrubInterval,
 		Shards: b.c.Shards, DiskWorkers: b.c.DiskWorkers, Tick: b.c.Tick, ElectionTicks: b.c.ElectionTicks,
 		HeartbeatTicks: b.c.HeartbeatTicks, Seed: uint64(b.id) * 0x9e3779b97f4a7c15, Logger: b.log,
-		OnChange: b.groupsChanged,
+		OnChange: b.groupsChanged, Direct: b.direct,
 	})
 	if err != nil {
 		return err
@@ -172,6 +176,21 @@ func (b *Broker) openHost() (err error) {
 		InflightBytes: b.c.InflightBytes, MaxFetchBytes: natsplane.MaxFetchBytes,
 	})
 	return err
+}
+
+// probeDirect says whether segments are to be written past the page cache.
+func (b *Broker) probeDirect() (bool, error) {
+	if b.c.Buffered {
+		return false, nil
+	}
+	direct, err := vfs.ProbeDirect(b.fs, b.c.DataDir)
+	if err != nil {
+		return false, fmt.Errorf("find out how %s can be written: %w", b.c.DataDir, err)
+	}
+	if !direct {
+		b.log.Warn("the file system can't write past the page cache: appends cost more", "broker", b.c.ID, "data", b.c.DataDir)
+	}
+	return direct, nil
 }
 
 // network is what follows the metadata: nothing, if this broker is without a port for others.

@@ -117,10 +117,16 @@ func fresh(f vfs.File) error {
 	if err := f.Sync(); err != nil {
 		return fmt.Errorf("segments: sync %s: %w", f.Name(), err)
 	}
+	if err := uncache(f); err != nil {
+		return fmt.Errorf("segments: drop cached pages of %s: %w", f.Name(), err)
+	}
+	return nil
+}
+
+// uncache has the next read show what the disk holds.
+func uncache(f vfs.File) error {
 	if u, ok := f.(vfs.Uncacher); ok {
-		if err := u.Uncache(); err != nil {
-			return fmt.Errorf("segments: drop cached pages of %s: %w", f.Name(), err)
-		}
+		return u.Uncache()
 	}
 	return nil
 }

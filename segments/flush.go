@@ -19,6 +19,10 @@ type flusher struct {
 	steps []step
 	bufs  [][]byte
 	stats Stats // counted here, added under mu
+	// What one write takes: whole blocks, and those of them that are copies.
+	blocks   [][]byte
+	edges    []*[blockBytes]byte
+	buffered bool // the file system refused direct writes
 }
 
 // step is what a Flush does to one file.
@@ -33,8 +37,7 @@ type step struct {
 }
 
 // Flush makes durable what was staged before the call: removals and cuts of
-// truncations, then all frames with one write and one fdatasync for each file
-// (one more write where they cross a chunk of memory). It belongs to the disk
+// truncations, then all frames with one write and one fdatasync for each file. It belongs to the disk
 // side: one call at a time, which may block; Append, Truncate and readers go on
 // meanwhile, and what they stage is for the next Flush.
 //
@@ -99,6 +102,7 @@ func (l *Log) done(err error) error {
 	fl := &l.flush
 	fl.busy = false
 	l.stats.Flushes++
+	l.stats.Direct = l.o.Direct && !fl.buffered
 	l.stats.Writes += fl.stats.Writes
 	l.stats.Syncs += fl.stats.Syncs
 	l.stats.WrittenBytes += fl.stats.WrittenBytes
@@ -162,35 +166,51 @@ func (l *Log) executeStep(st *step) error {
 		if err := l.sync(s); err != nil {
 			return err
 		}
-		s.allocated = st.from
-	}
-	if err := l.grow(s, st.end); err != nil {
-		return err
-	}
-	pos := st.from
-	for _, b := range st.bufs {
-		if _, err := s.file.WriteAt(b, pos); err != nil {
-			return fmt.Errorf("write frames: %w", err)
+		s.allocated, s.written = st.from, min(s.written, blockCeil(st.from))
+		if s.edgePos != blockFloor(st.from) {
+			s.dropEdge()
 		}
-		pos += int64(len(b))
-		l.flush.stats.Writes++
-		l.flush.stats.WrittenBytes += uint64(len(b))
 	}
-	invariants.Assertf(pos == st.end, "staged frames end at %d, the segment at %d", pos, st.end)
+	if len(st.bufs) > 0 {
+		if err := l.writeFrames(st); err != nil {
+			return err
+		}
+	}
 	if st.close && s.allocated > st.end {
+		// What is cut off are zeros: it need not be durable.
 		if err := s.file.Truncate(st.end); err != nil {
 			return fmt.Errorf("cut a full segment to its size: %w", err)
-		}
-		s.allocated = st.end
-	}
-	if len(st.bufs) > 0 || st.close {
-		if err := l.sync(s); err != nil {
-			return err
 		}
 	}
 	if st.close {
 		return s.closeFile()
 	}
+	return nil
+}
+
+// writeFrames writes the step's frames and syncs the file.
+func (l *Log) writeFrames(st *step) error {
+	s, fl := st.seg, &l.flush
+	if err := l.grow(s, blockCeil(st.end)); err != nil {
+		return err
+	}
+	defer fl.release()
+	off, err := fl.layout(s, st.from, st.bufs)
+	if err != nil {
+		return err
+	}
+	if err := s.file.WriteSync(fl.blocks, off); err != nil {
+		return fmt.Errorf("write frames: %w", err)
+	}
+	end := off
+	for _, b := range fl.blocks {
+		end += int64(len(b))
+	}
+	invariants.Assertf(end >= st.end, "blocks end at %d, the segment at %d", end, st.end)
+	s.written = max(s.written, end)
+	fl.stats.Writes++
+	fl.stats.Syncs++
+	fl.stats.WrittenBytes += uint64(end - off)
 	return nil
 }
 
@@ -203,13 +223,26 @@ func (l *Log) openFile(st *step) (err error) {
 	if s.file != nil {
 		return nil
 	}
-	if s.file, err = l.o.FS.OpenReadWrite(s.path); err != nil {
+	if s.file, err = l.openWrite(s.path); err != nil {
 		return fmt.Errorf("open segment for writing: %w", err)
 	}
 	if s.allocated, err = s.file.Size(); err != nil {
 		return fmt.Errorf("open segment for writing: %w", err)
 	}
+	s.written = blockCeil(st.from)
 	return nil
+}
+
+// openWrite opens a file that frames will be written to.
+func (l *Log) openWrite(name string) (vfs.File, error) {
+	if l.o.Direct && !l.flush.buffered {
+		f, err := l.o.FS.OpenDirect(name)
+		if !errors.Is(err, vfs.ErrNoDirect) {
+			return f, err
+		}
+		l.flush.buffered = true
+	}
+	return l.o.FS.OpenReadWrite(name)
 }
 
 // makeFile makes the file with its header, durable with its name before the
@@ -242,6 +275,16 @@ func (l *Log) makeFile(s *segment, end int64) (err error) {
 	if err := l.o.FS.SyncDir(l.o.Dir); err != nil {
 		return fmt.Errorf("sync directory of a new segment: %w", err)
 	}
+	s.written = FileHeaderSize
+	if !l.o.Direct || l.flush.buffered {
+		return nil
+	}
+	if err := s.closeFile(); err != nil {
+		return fmt.Errorf("close new segment: %w", err)
+	}
+	if s.file, err = l.openWrite(s.path); err != nil {
+		return fmt.Errorf("open new segment for writing: %w", err)
+	}
 	return nil
 }
 
@@ -250,8 +293,8 @@ func (l *Log) grow(s *segment, end int64) error {
 	if end <= s.allocated {
 		return nil
 	}
-	ahead := min(max(s.allocated, allocBytesMin), allocBytesMax)
-	size := max(end, min(s.allocated+ahead, l.o.SegmentBytes))
+	ahead := min(max(allocFactor*s.allocated, allocBytesMin), allocBytesMax)
+	size := blockCeil(max(end, min(s.allocated+ahead, l.o.SegmentBytes)))
 	if err := s.file.Preallocate(s.allocated, size-s.allocated); err != nil {
 		return fmt.Errorf("preallocate segment: %w", err)
 	}

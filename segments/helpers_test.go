@@ -20,7 +20,7 @@ func must(t testing.TB, err error) {
 }
 
 func options(fsys vfs.FS) segments.Options {
-	return segments.Options{FS: fsys, Dir: "data/p", Identity: testID}
+	return segments.Options{FS: fsys, Dir: "data/p", Identity: testID, Direct: true}
 }
 
 func open(t testing.TB, o segments.Options) (*segments.Log, segments.Recovery) {

@@ -34,9 +34,14 @@ const (
 	// small, so that an idle partition costs little, and double.
 	chunkBytesMin = 4 << 10
 	chunkBytesMax = 1 << 20
-	// Files are preallocated in steps that double between these sizes.
+	// alignedChunkBytes is the size from which chunks lie in memory as in the file, so
+	// that they are written without a copy; it costs a block each.
+	alignedChunkBytes = 64 << 10
+	// Files are preallocated in steps that grow between these sizes. Each step makes a
+	// sync change metadata; the space is given back when the log rolls.
 	allocBytesMin = 64 << 10
-	allocBytesMax = 16 << 20
+	allocBytesMax = 64 << 20
+	allocFactor   = 3
 	// scanBytes is how much a scan reads at a time.
 	scanBytes = 256 << 10
 	// idRollBits is how far a segment ID is shifted to make room for the rolls

@@ -242,6 +242,7 @@ func (l *Log) Close() error {
 }
 
 func (s *segment) closeFile() error {
+	s.dropEdge()
 	if s.file == nil {
 		return nil
 	}

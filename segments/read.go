@@ -276,7 +276,7 @@ func (l *Log) walkDisk(src *source, fn func(frame []byte) (bool, error)) (err er
 	}
 	w := openWindow(f, size)
 	defer w.close()
-	pos := src.pos
+	pos, again := src.pos, false
 	for i := src.first; i < src.end; i++ {
 		b, reason, err := w.frame(pos, l.salt, s.salt)
 		if err != nil {
@@ -284,6 +284,16 @@ func (l *Log) walkDisk(src *source, fn func(frame []byte) (bool, error)) (err er
 		}
 		if reason == "" && Index(le.Uint64(b[posIndex:])) != i {
 			reason = "another entry's frame"
+		}
+		if reason != "" && !again {
+			// A direct write can fail to drop what the page cache holds of its blocks.
+			if err := uncache(f); err != nil {
+				return fmt.Errorf("segments: drop cached pages of %s: %w", s.path, err)
+			}
+			w.forget()
+			again = true
+			i--
+			continue
 		}
 		if reason != "" {
 			return &CorruptionError{Path: s.path, SegmentID: s.id, Offset: pos, Index: i, Err: errors.New(reason)}

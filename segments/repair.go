@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-
-	"github.com/logq/logq/internal/vfs"
 )
 
 // Repair fills a gap in place with entries that another replica holds: frames as they
@@ -121,6 +119,7 @@ func (l *Log) fill(g *gap, frames []byte, rest *gap) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
+	g.seg.dropEdge() // it may hold what was damaged
 	_, err = f.WriteAt(b, g.pos)
 	if err == nil && rest == nil && g.end == openEnd {
 		err = f.Truncate(g.pos + int64(len(b))) // whatever lies behind the end of a full segment
@@ -132,10 +131,7 @@ func (l *Log) fill(g *gap, frames []byte, rest *gap) (err error) {
 		return nil
 	}
 	// The page cache may hold what the disk doesn't: it must not be believed later.
-	if u, ok := f.(vfs.Uncacher); ok {
-		err = errors.Join(err, u.Uncache())
-	}
-	return err
+	return errors.Join(err, uncache(f))
 }
 
 // close puts what is left of a gap in its place, and what its entries tell. Nothing is

@@ -40,6 +40,11 @@ type segment struct {
 	// Only for the one Flush that runs.
 	file      vfs.File // nil when closed
 	allocated int64    // size of the file
+	written   int64    // blocks below have been written, those above perhaps only reserved
+	// The block at edgePos as the file holds it, nil if it must be read: the next write
+	// begins in it.
+	edge    *[blockBytes]byte
+	edgePos int64
 }
 
 // mark is an entry of the sparse index: one about every IndexInterval bytes,

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sort"
 
+	"github.com/logq/logq/internal/vfs"
 	"github.com/logq/logq/record"
 )
 
@@ -28,9 +29,14 @@ type chunk struct {
 
 func newChunk(seg *segment, first Index, frameBytes, chunkBytes int) *chunk {
 	size := max(chunkBytes, frameBytes)
+	var buf []byte
+	if size >= alignedChunkBytes {
+		buf = vfs.AlignedBuffer(size, seg.end)[:0]
+	} else {
+		buf = make([]byte, 0, size)
+	}
 	return &chunk{
-		seg: seg, pos: seg.end, first: first,
-		buf:    make([]byte, 0, size),
+		seg: seg, pos: seg.end, first: first, buf: buf,
 		starts: make([]uint32, 0, min(size/frameBytes+1, 4096)),
 	}
 }

@@ -105,6 +105,9 @@ type Options struct {
 	// DurableMark is an index that the caller knows to have been durable here. A
 	// log that ends below it is damaged.
 	DurableMark Index
+	// Direct has files written past the page cache, where the file system of Dir can
+	// do that; see [vfs.ProbeDirect]. It costs less and disturbs no other's cache.
+	Direct bool
 	// Now returns the time in milliseconds since the epoch, for the header of new
 	// files. Nil leaves it out.
 	Now func() int64
@@ -142,4 +145,5 @@ type Stats struct {
 	Syncs          uint64 // of files
 	WrittenBytes   uint64
 	Truncations    uint64
+	Direct         bool // files are written past the page cache
 }

@@ -88,10 +88,8 @@ func (v *verification) run(pace func(int) error) (gaps []*gap, err error) {
 		return nil, fmt.Errorf("segments: open %s: %w", s.path, err)
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	if u, ok := f.(vfs.Uncacher); ok {
-		if err := u.Uncache(); err != nil {
-			return nil, fmt.Errorf("segments: drop cached pages of %s: %w", s.path, err)
-		}
+	if err := uncache(f); err != nil {
+		return nil, fmt.Errorf("segments: drop cached pages of %s: %w", s.path, err)
 	}
 	size, err := f.Size()
 	if err != nil {
@@ -258,9 +256,6 @@ type paced struct {
 	r    vfs.File
 	pace func(bytes int) error
 }
-
-// blockBytes is what a disk loses at a time.
-const blockBytes = 4096
 
 // ReadAt implements io.ReaderAt.
 func (p *paced) ReadAt(b []byte, pos int64) (int, error) {

@@ -36,6 +36,9 @@ func (w *window) close() {
 	}
 }
 
+// forget has the next call read anew.
+func (w *window) forget() { w.buf = w.buf[:0] }
+
 // bytes returns n bytes at pos, fewer at the end of the file. They are valid
 // until the next call.
 func (w *window) bytes(pos int64, n int) ([]byte, error) {

@@ -51,6 +51,8 @@ type Options struct {
 	// first.
 	RecoveryBytesPerSecond int64
 	RecoveryGroups         int
+	// Direct has segments written past the page cache; see [vfs.ProbeDirect].
+	Direct bool
 	// TailBytes is the in-memory tail of each log; default that of segments.
 	TailBytes int
 	// MaxUncommittedBytes is the quota of one group; default that of replica.

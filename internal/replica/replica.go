@@ -24,6 +24,8 @@ type Options struct {
 	// the recent tail in memory.
 	SegmentBytes int64
 	TailBytes    int
+	// Direct has the files written past the page cache, where that can be.
+	Direct bool
 	// Hard is the hard state that the journal holds for ID.
 	Hard raft.HardState
 	// Mark is what the journal holds of a log that was closed in order, zero if nothing.
@@ -74,7 +76,7 @@ func Open(o Options) (*Replica, segments.Recovery, error) {
 	o.setDefaults()
 	log, rec, err := segments.Open(segments.Options{
 		FS: o.FS, Dir: o.Dir, Identity: o.Identity,
-		SegmentBytes: o.SegmentBytes, TailBytes: o.TailBytes,
+		SegmentBytes: o.SegmentBytes, TailBytes: o.TailBytes, Direct: o.Direct,
 	})
 	if err != nil {
 		return nil, rec, fmt.Errorf("open the log of replica %d: %w", o.ID, err)

@@ -121,7 +121,7 @@ func (w *world) start(n *node) error {
 	}
 	rep, _, err := replica.Open(replica.Options{
 		Group: groupID, Identity: segments.Identity{Topic: topicID}, ID: n.id, Voters: birth,
-		FS: n.disk.fs, Dir: "log", SegmentBytes: w.s.segmentBytes, TailBytes: w.s.tailBytes,
+		FS: n.disk.fs, Dir: "log", SegmentBytes: w.s.segmentBytes, TailBytes: w.s.tailBytes, Direct: true,
 		Hard: hard, Mark: mark, Seed: w.seed*31 + uint64(n.life)*7 + uint64(n.id),
 		ElectionTicks: electionTicks, HeartbeatTicks: heartbeatTicks, Lease: uint64(w.s.lease), Priority: w.s.prio[w.indexOf(n)],
 		MaxMessageBytes: w.s.maxMessage, MaxInflightBytes: w.s.maxInflight, MaxInflightMessages: w.s.maxMessages,

@@ -199,6 +199,10 @@ func (s *faultyFS) OpenReadWrite(name string) (File, error) {
 	return s.open(OpOpen, name, s.fs.OpenReadWrite)
 }
 
+func (s *faultyFS) OpenDirect(name string) (File, error) {
+	return s.open(OpOpen, name, s.fs.OpenDirect)
+}
+
 func (s *faultyFS) named(op Op, name string, do func(string) error) error {
 	if v := s.f.judge(Call{Op: op, Path: name}); v.err != nil {
 		return v.err
@@ -259,6 +263,37 @@ func (s *faultyFile) WriteAt(p []byte, off int64) (int, error) {
 		n, _ = s.File.WriteAt(p[:v.short], off) // the injected error is the one to report
 	}
 	return n, v.err
+}
+
+// WriteSync counts as a write and a sync, each of which may fail.
+func (s *faultyFile) WriteSync(bufs [][]byte, off int64) error {
+	v := s.f.judge(Call{Op: OpWrite, Path: s.Name(), Off: off, Len: total(bufs)})
+	if v.err != nil {
+		bufs = firstBytes(bufs, v.short)
+	}
+	pos := off
+	for _, b := range bufs {
+		if _, err := s.File.WriteAt(b, pos); err != nil && v.err == nil {
+			return err
+		}
+		pos += int64(len(b))
+	}
+	if v.err != nil {
+		return v.err
+	}
+	return s.Sync()
+}
+
+// firstBytes returns what n bytes hold of bufs.
+func firstBytes(bufs [][]byte, n int64) (out [][]byte) {
+	for _, b := range bufs {
+		k := min(int64(len(b)), n)
+		if k == 0 {
+			break
+		}
+		out, n = append(out, b[:k]), n-k
+	}
+	return out
 }
 
 func (s *faultyFile) Truncate(size int64) error {

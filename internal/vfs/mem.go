@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -22,6 +23,7 @@ type Mem struct {
 	dead     bool                // guarded by mu
 	used     int64               // sum of file sizes; guarded by mu
 	capacity int64               // guarded by mu
+	noDirect atomic.Bool
 }
 
 // memCapacity is the size of a new Mem's disk.
@@ -163,6 +165,23 @@ func (m *Mem) Open(name string) (File, error) { return m.open(name, false) }
 
 // OpenReadWrite opens a file for reading and writing.
 func (m *Mem) OpenReadWrite(name string) (File, error) { return m.open(name, true) }
+
+// OpenDirect opens a file for reading and writing by whole sectors. Mem has no page
+// cache in between, and leaves the memory's alignment to the real thing.
+func (m *Mem) OpenDirect(name string) (File, error) {
+	if m.noDirect.Load() {
+		return nil, pathErr("open", name, ErrNoDirect)
+	}
+	f, err := m.open(name, true)
+	if err != nil {
+		return nil, err
+	}
+	f.(*memFile).direct = true
+	return f, nil
+}
+
+// SetNoDirect makes OpenDirect fail, as on a file system that can't do it.
+func (m *Mem) SetNoDirect(no bool) { m.noDirect.Store(no) }
 
 func (m *Mem) open(name string, write bool) (File, error) {
 	m.mu.RLock()

@@ -51,6 +51,7 @@ func (m *Mem) Clone(o CrashOptions) *Mem {
 func (m *Mem) survivor(o CrashOptions) *Mem {
 	c := &crash{o: o, copies: make(map[*memNode]*memNode), to: NewMem()}
 	c.to.capacity = m.capacity
+	c.to.noDirect.Store(m.noDirect.Load())
 	c.to.root = c.dir(m.root)
 	return c.to
 }

@@ -109,7 +109,16 @@ type memFile struct {
 	n      *memNode
 	name   string
 	write  bool
+	direct bool // reads and writes are of whole sectors
 	closed bool // guarded by m.mu
+}
+
+// whole refuses what a direct file can't do.
+func (f *memFile) whole(op string, p []byte, off int64) error {
+	if f.direct && (off%sectorSize != 0 || len(p)%sectorSize != 0) {
+		return pathErr(op, f.name, syscall.EINVAL)
+	}
+	return nil
 }
 
 // check runs under m.mu.
@@ -135,6 +144,9 @@ func (f *memFile) ReadAt(p []byte, off int64) (int, error) {
 	}
 	if off < 0 {
 		return 0, pathErr("read", f.name, fs.ErrInvalid)
+	}
+	if err := f.whole("read", p, off); err != nil {
+		return 0, err
 	}
 	if off >= f.n.size {
 		if len(p) == 0 {
@@ -163,6 +175,9 @@ func (f *memFile) WriteAt(p []byte, off int64) (int, error) {
 	if off < 0 {
 		return 0, pathErr("write", f.name, fs.ErrInvalid)
 	}
+	if err := f.whole("write", p, off); err != nil {
+		return 0, err
+	}
 	if len(p) == 0 {
 		return 0, nil
 	}
@@ -171,6 +186,17 @@ func (f *memFile) WriteAt(p []byte, off int64) (int, error) {
 	}
 	f.n.write(p, off)
 	return len(p), nil
+}
+
+// WriteSync writes and syncs.
+func (f *memFile) WriteSync(bufs [][]byte, off int64) error {
+	for _, b := range bufs {
+		if _, err := f.WriteAt(b, off); err != nil {
+			return err
+		}
+		off += int64(len(b))
+	}
+	return f.Sync()
 }
 
 // resize accounts for a file that gets a new size.

@@ -23,6 +23,7 @@ func (osFS) Create(name string) (File, error) {
 }
 func (osFS) Open(name string) (File, error)          { return openOS(name, os.O_RDONLY) }
 func (osFS) OpenReadWrite(name string) (File, error) { return openOS(name, os.O_RDWR) }
+func (osFS) OpenDirect(name string) (File, error)    { return openDirect(name) }
 func (osFS) MkdirAll(dir string) error               { return os.MkdirAll(dir, dirPerm) }
 func (osFS) Remove(name string) error                { return os.Remove(name) }
 func (osFS) RemoveAll(dir string) error              { return os.RemoveAll(dir) }
@@ -86,6 +87,13 @@ func (f osFile) Preallocate(off, n int64) error {
 func (f osFile) Sync() error {
 	if err := syncData(f.File); err != nil {
 		return &fs.PathError{Op: "fdatasync", Path: f.Name(), Err: err}
+	}
+	return nil
+}
+
+func (f osFile) WriteSync(bufs [][]byte, off int64) error {
+	if err := writeSync(f.File, bufs, off); err != nil {
+		return &fs.PathError{Op: "write and fdatasync", Path: f.Name(), Err: err}
 	}
 	return nil
 }

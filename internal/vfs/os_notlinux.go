@@ -22,3 +22,15 @@ func syncData(f *os.File) error { return f.Sync() }
 func preallocate(f *os.File, off, n int64) error { return extend(f, off, n) }
 
 func uncache(*os.File) error { return nil }
+
+func openDirect(string) (File, error) { return nil, ErrNoDirect }
+
+func writeSync(f *os.File, bufs [][]byte, off int64) error {
+	for _, b := range bufs {
+		if _, err := f.WriteAt(b, off); err != nil {
+			return err
+		}
+		off += int64(len(b))
+	}
+	return syncData(f)
+}

@@ -41,6 +41,8 @@ func (t *tracedFS) OpenReadWrite(name string) (File, error) {
 	return t.file(t.FS.OpenReadWrite(name))
 }
 
+func (t *tracedFS) OpenDirect(name string) (File, error) { return t.file(t.FS.OpenDirect(name)) }
+
 func (t *tracedFS) file(f File, err error) (File, error) {
 	if err != nil {
 		return nil, err
@@ -88,6 +90,21 @@ func (f *tracedFile) WriteAt(p []byte, off int64) (int, error) {
 	n, err := f.File.WriteAt(p, off)
 	f.t.line(err, "write: %s [%d,+%d)", f.Name(), off, len(p))
 	return n, err
+}
+
+// WriteSync is shown as a write and a sync; the error, if any, stands at the second.
+func (f *tracedFile) WriteSync(bufs [][]byte, off int64) error {
+	err := f.File.WriteSync(bufs, off)
+	f.t.line(nil, "write: %s [%d,+%d)", f.Name(), off, total(bufs))
+	f.t.line(err, "sync: %s", f.Name())
+	return err
+}
+
+func total(bufs [][]byte) (n int64) {
+	for _, b := range bufs {
+		n += int64(len(b))
+	}
+	return n
 }
 
 func (f *tracedFile) Truncate(size int64) error {

@@ -23,6 +23,10 @@ type FS interface {
 	Open(name string) (File, error)
 	// OpenReadWrite opens an existing file for reading and writing.
 	OpenReadWrite(name string) (File, error)
+	// OpenDirect opens an existing file for reading and writing past the page cache.
+	// All that is read and written of it, size changes aside, must be whole aligned
+	// blocks (BlockSize). ErrNoDirect where that can't be.
+	OpenDirect(name string) (File, error)
 	// MkdirAll makes a directory and its missing parents; MkdirAllSync makes
 	// them durable too.
 	MkdirAll(dir string) error
@@ -52,6 +56,10 @@ type File interface {
 	io.ReaderAt
 	io.WriterAt
 	io.Closer
+	// WriteSync writes the buffers one after the other, beginning at off, and makes
+	// them durable as Sync does: at most two system calls for up to a thousand
+	// buffers. After an error the handle must not be used again.
+	WriteSync(bufs [][]byte, off int64) error
 	// Truncate cuts or extends the file to size bytes; what is added reads as zeros.
 	Truncate(size int64) error
 	// Preallocate reserves disk space for [off, off+n) and extends the file to
