@@ -70,6 +70,8 @@ type Config struct {
 	// only where a read has met damage.
 	ScrubBytesPerSecond int64
 	ScrubInterval       time.Duration
+	// TailMemory bounds the recent records of all partitions in memory; default 256 MiB.
+	TailMemory int64
 	// Buffered has segments written through the page cache, also where the file system
 	// could write them directly.
 	Buffered bool
@@ -110,7 +112,7 @@ func (c *Config) Validate() error {
 	c.checkPeers(bad)
 	c.checkJoin(bad)
 	if c.Tick < 0 || c.ElectionTicks < 0 || c.HeartbeatTicks < 0 || c.Shards < 0 || c.DiskWorkers < 0 || c.InflightBytes < 0 ||
-		c.RecoveryBytesPerSecond < 0 || c.ScrubBytesPerSecond < 0 {
+		c.TailMemory < 0 || c.RecoveryBytesPerSecond < 0 || c.ScrubBytesPerSecond < 0 {
 		bad("times, ticks, sizes and counts can't be negative")
 	}
 	if election, heartbeat := cmp.Or(c.ElectionTicks, defaultElectionTicks), cmp.Or(c.HeartbeatTicks, defaultHeartbeatTicks); election <= heartbeat {

@@ -108,6 +108,8 @@ func (b *Broker) hostSamples(out *scrape) {
 	out.count("logq_flushes_total", "Group commits of segments.", float64(h.Flushes))
 	out.count("logq_flush_errors_total", "Group commits that failed.", float64(h.FlushErrors))
 	out.count("logq_flush_seconds_total", "Seconds spent in group commits.", float64(h.FlushNanos)/1e9)
+	out.set("logq_tail_bytes", "Memory that recent entries take.", float64(h.Tails.Used))
+	out.set("logq_tail_limit_bytes", "What they may take, as far as they are durable.", float64(h.Tails.Limit))
 	out.count("logq_journal_saves_total", "Syncs of the journal.", float64(h.JournalSaves))
 	out.count("logq_journal_entries_total", "Hard states saved in them.", float64(h.JournalEntries))
 	out.count("logq_journal_errors_total", "Saves of the journal that failed.", float64(h.JournalErrors))

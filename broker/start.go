@@ -160,7 +160,7 @@ func (b *Broker) openHost() (err error) {
 		RecoveryBytesPerSecond: b.c.RecoveryBytesPerSecond, ScrubBytesPerSecond: b.c.ScrubBytesPerSecond, ScrubInterval: b.c.ScrubInterval,
 		Shards: b.c.Shards, DiskWorkers: b.c.DiskWorkers, Tick: b.c.Tick, ElectionTicks: b.c.ElectionTicks,
 		HeartbeatTicks: b.c.HeartbeatTicks, Seed: uint64(b.id) * 0x9e3779b97f4a7c15, Logger: b.log,
-		OnChange: b.groupsChanged, Direct: b.direct,
+		OnChange: b.groupsChanged, Direct: b.direct, TailMemory: b.c.TailMemory,
 	})
 	if err != nil {
 		return err

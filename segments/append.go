@@ -123,10 +123,10 @@ func (l *Log) room(size int, write Term) (*segment, *chunk) {
 			seg.created = l.o.Now()
 		}
 	}
-	if c := l.cur; c != nil && c.seg == seg && cap(c.buf)-len(c.buf) >= size {
+	if c := l.cur.Load(); c != nil && c.seg == seg && cap(c.buf)-len(c.buf) >= size {
 		return seg, c
 	}
-	return seg, newChunk(seg, l.last+1, size, l.chunkSize)
+	return seg, l.newChunk(seg, l.last+1, size)
 }
 
 // newID returns an ID that no segment of this partition has had: above all that
@@ -139,10 +139,19 @@ func (l *Log) newID(write Term) ID {
 // publish completes the frame in b, which lies behind the chunk's end, and makes
 // it part of the log.
 func (l *Log) publish(seg *segment, c *chunk, b []byte, f *Frame, loc *Local) error {
+	crowded, err := l.publishLocked(seg, c, b, f, loc)
+	if crowded {
+		l.o.Memory.relieve()
+	}
+	return err
+}
+
+// publishLocked also says whether the memory of all logs is over its limit.
+func (l *Log) publishLocked(seg *segment, c *chunk, b []byte, f *Frame, loc *Local) (crowded bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
-		return ErrClosed
+		return false, ErrClosed
 	}
 	// Whatever a Flush has taken is durable before a later Flush writes this.
 	putLocal(b, &Local{WriteTerm: loc.WriteTerm, DurableThrough: l.taken, Commit: loc.Commit}, seg.salt)
@@ -150,10 +159,12 @@ func (l *Log) publish(seg *segment, c *chunk, b []byte, f *Frame, loc *Local) er
 		l.segs = append(l.segs, seg)
 		l.maxID = seg.id
 	}
-	if l.cur != c {
-		l.cur, l.chunkSize = c, min(2*cap(c.buf), l.chunkMax)
+	if n := len(l.tail.chunks); n == 0 || l.tail.chunks[n-1] != c {
+		l.cur.Store(c)
+		l.chunkSize = min(max(2*cap(c.buf), chunkBytesMin), l.chunkMax)
 		l.tail.push(c)
-		l.evict()
+		l.evict(1)
+		crowded = l.o.Memory.full()
 	}
 	c.starts = append(c.starts, uint32(len(c.buf)))
 	c.buf = c.buf[:len(c.buf)+len(b)]
@@ -166,13 +177,33 @@ func (l *Log) publish(seg *segment, c *chunk, b []byte, f *Frame, loc *Local) er
 	}
 	l.last, l.lastTerm, l.next = f.Index, f.Term, f.Next()
 	l.write, l.mustRise = loc.WriteTerm, false
-	return nil
+	return crowded, nil
 }
 
-// evict lets go of old chunks beyond the budget. The newest stays, since the
-// owner may be filling it, and so does what is not durable.
-func (l *Log) evict() {
-	for len(l.tail.chunks) > 1 && l.tail.bytes > l.o.TailBytes && l.tail.chunks[0].next() <= l.durable+1 {
+// shed gives up what is beyond the log's share, also of an idle log all that it holds.
+func (l *Log) shed() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.evict(0)
+}
+
+// evict lets go of old chunks beyond the budgets, but for as many as keep. What is not
+// durable stays.
+func (l *Log) evict(keep int) {
+	m := l.o.Memory
+	for len(l.tail.chunks) > keep && l.tail.chunks[0].next() <= l.durable+1 {
+		if l.tail.bytes <= l.o.TailBytes && (!m.full() || int64(l.tail.bytes) <= m.share()) {
+			return
+		}
+		if len(l.tail.chunks) == 1 {
+			if l.commit < l.last {
+				return // places of uncommitted entries are kept of what stays gone
+			}
+			// The owner may be about to append to it: then it comes back as it is.
+			l.cur.Store(nil)
+			l.tail.evict()
+			return
+		}
 		c := l.tail.evict()
 		for i := max(c.first, l.commit+1); i < c.next(); i++ {
 			if len(l.loose) == 0 {
@@ -181,6 +212,7 @@ func (l *Log) evict() {
 			s := c.start(i)
 			l.loose = append(l.loose, place{pos: c.pos + int64(s), offset: record.Offset(le.Uint64(c.buf[s+posBaseOffset:]))})
 		}
+		m.give(c)
 	}
 }
 
@@ -207,7 +239,7 @@ func (l *Log) Truncate(from Index) error {
 	l.truncated++
 	l.stats.Truncations++
 	l.tail.truncate(from)
-	l.cur = nil
+	l.cur.Store(nil)
 	if n := from - min(l.looseFirst, from); len(l.loose) > 0 && int(n) < len(l.loose) {
 		l.loose = slices.Clip(l.loose[:n])
 	}

@@ -122,7 +122,7 @@ func (l *Log) done(err error) error {
 	}
 	clear(fl.steps)
 	l.durable = l.taken
-	l.evict()
+	l.evict(1)
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sort"
 	"sync"
+	"sync/atomic"
 
 	"github.com/logq/logq/record"
 )
@@ -37,8 +38,10 @@ type Log struct {
 	write     Term        // highest write term ever appended
 	mustRise  bool        // since a Truncate nothing was appended
 	truncated uint64      // counts truncations, so that readers notice one
-	cur       *chunk      // what the next frame may go to; nil after a Truncate
-	chunkSize int         // of the next chunk
+	// cur is what the next frame may go to; nil after a Truncate. Others take it from the
+	// owner to save memory.
+	cur       atomic.Pointer[chunk]
+	chunkSize int // of the next chunk
 	// Entries below the tail that are not known to be committed: what a Truncate
 	// may need and only the disk holds otherwise. Invariant: they are the indexes
 	// [looseFirst, looseFirst+len(loose)), and no uncommitted entry is neither here
@@ -233,7 +236,10 @@ func (l *Log) Close() error {
 	}
 	l.closed = true
 	segs := slices.Concat(l.segs, l.gone, l.replaced)
+	l.tail.clear()
+	l.cur.Store(nil)
 	l.mu.Unlock()
+	l.o.Memory.remove(l)
 	var errs []error
 	for _, s := range segs {
 		errs = append(errs, s.closeFile())

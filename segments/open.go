@@ -23,12 +23,13 @@ func Open(o Options) (*Log, Recovery, error) {
 	if err := o.setDefaults(); err != nil {
 		return nil, Recovery{}, err
 	}
-	l := &Log{o: o, salt: o.Identity.salt(), first: 1, chunkSize: chunkBytesMin}
+	l := &Log{o: o, salt: o.Identity.salt(), first: 1, chunkSize: chunkBytesMin, tail: tail{memory: o.Memory}}
 	l.chunkMax = min(max(o.TailBytes/4, chunkBytesMin), chunkBytesMax)
 	op := &opening{l: l}
 	if err := op.open(); err != nil {
 		return nil, op.rec, err
 	}
+	o.Memory.add(l)
 	return l, op.rec, nil
 }
 
@@ -42,6 +43,9 @@ func (o *Options) setDefaults() error {
 	if o.SegmentBytes < 0 || o.SegmentBytes > MaxSegmentBytes || o.TailBytes < 0 || o.IndexInterval < 0 {
 		return fmt.Errorf("segments: SegmentBytes %d must be in [1,%d], TailBytes %d and IndexInterval %d positive",
 			o.SegmentBytes, int64(MaxSegmentBytes), o.TailBytes, o.IndexInterval)
+	}
+	if o.Memory == nil {
+		o.Memory = NewMemory(int64(o.TailBytes))
 	}
 	return nil
 }

@@ -21,7 +21,11 @@ func (l *Log) TailFrames(lo, hi Index) (frames [][]byte, ok bool) {
 	if l.closed || lo < l.tail.first(l.last+1) || hi > l.last+1 {
 		return nil, false
 	}
-	return l.tail.slices(lo, hi), true
+	run := l.tail.run(lo, hi)
+	for _, c := range run {
+		c.lent.Store(true)
+	}
+	return sliced(run, lo, hi), true
 }
 
 // Fit returns how many of the entries from lo on, below hi, fit maxBytes: the
@@ -110,6 +114,7 @@ func (l *Log) ReadFrames(dst []byte, lo, hi Index) ([]byte, error) {
 			for _, b := range src.frames {
 				out = append(out, b...)
 			}
+			src.release()
 			if err := l.walkDisk(&src, func(b []byte) (bool, error) { out = append(out, b...); return true, nil }); err != nil {
 				return err
 			}
@@ -198,11 +203,13 @@ func (l *Log) visit(at Index, fn func(frame []byte) (bool, error)) (more bool, n
 		for more && len(run) > 0 {
 			n := FrameHeaderSize + payloadLen(run)
 			if _, err := each(run[:n:n]); err != nil {
+				src.release()
 				return false, 0, err
 			}
 			run = run[n:]
 		}
 	}
+	src.release()
 	if err := l.walkDisk(&src, each); err != nil {
 		return false, 0, err
 	}
@@ -214,13 +221,22 @@ func (l *Log) visit(at Index, fn func(frame []byte) (bool, error)) (more bool, n
 
 // source says where the entries [lo, end) lie: in memory, or in one file.
 type source struct {
-	frames  [][]byte // in memory
+	frames  [][]byte // in memory, until release
+	held    []*chunk
 	seg     *segment // or in its file, from the frame of entry first at pos
 	first   Index
 	pos     int64
 	endPos  int64 // at or behind the end
 	lo, end Index
 	last    bool // end is the end of the log
+}
+
+// release lets go of what is in memory.
+func (src *source) release() {
+	for _, c := range src.held {
+		c.readers.Add(-1)
+	}
+	src.held, src.frames = nil, nil
 }
 
 // bytes is an upper bound of the entries' size.
@@ -246,7 +262,11 @@ func (l *Log) source(lo, hi Index) (source, error) {
 		return source{}, &EntriesError{Lo: lo, Hi: hi, First: l.first, Last: l.last}
 	}
 	if lo >= l.tail.first(end) {
-		return source{frames: l.tail.slices(lo, hi), lo: lo, end: hi, last: hi == end}, nil
+		held := slices.Clone(l.tail.run(lo, hi))
+		for _, c := range held {
+			c.readers.Add(1)
+		}
+		return source{frames: sliced(held, lo, hi), held: held, lo: lo, end: hi, last: hi == end}, nil
 	}
 	if g := l.gapAt(lo); g != nil {
 		return source{}, g.err(lo)

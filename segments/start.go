@@ -117,8 +117,9 @@ func (l *Log) Reset(s Start, write Term) error {
 		l.replace(seg)
 	}
 	l.truncated++
-	l.tail = tail{}
-	l.cur, l.loose = nil, nil
+	l.tail.clear()
+	l.cur.Store(nil)
+	l.loose = nil
 	l.terms, l.configs, l.gaps = nil, nil, nil
 	l.first, l.prevTerm, l.start = s.PrevIndex+1, s.PrevTerm, s.NextOffset
 	l.firstConfig = ConfigAt{s.ConfigIndex, append([]byte(nil), s.Config...)}

@@ -3,6 +3,7 @@ package segments
 import (
 	"slices"
 	"sort"
+	"sync/atomic"
 
 	"github.com/logq/logq/internal/vfs"
 	"github.com/logq/logq/record"
@@ -13,7 +14,8 @@ import (
 // them may be handed out without a copy and outlive the chunk's place here.
 type tail struct {
 	chunks []*chunk
-	bytes  int // capacity of all chunks
+	bytes  int     // capacity of all chunks
+	memory *Memory // in which they count
 }
 
 // chunk is a run of frames of one segment. Its fields are guarded by Log.mu,
@@ -25,20 +27,34 @@ type chunk struct {
 	first  Index
 	buf    []byte
 	starts []uint32 // where each frame begins in buf
+	raw    []byte   // buf is part of it
+	// Who may read buf when the chunk has left the tail: those to whom it was lent for
+	// ever, and reads that are under way.
+	lent    atomic.Bool
+	readers atomic.Int32
 }
 
-func newChunk(seg *segment, first Index, frameBytes, chunkBytes int) *chunk {
-	size := max(chunkBytes, frameBytes)
-	var buf []byte
+// newChunk returns an empty chunk for a frame at the end of seg.
+func (l *Log) newChunk(seg *segment, first Index, frameBytes int) *chunk {
+	size := min(l.chunkSize, l.o.Memory.chunkMax())
+	for size < frameBytes && size < chunkBytesMax {
+		size *= 2
+	}
+	size = max(size, frameBytes)
+	c := l.o.Memory.take(size)
+	if c == nil {
+		c = &chunk{starts: make([]uint32, 0, min(size/frameBytes+1, 4096))}
+		if c.raw = make([]byte, size); size >= alignedChunkBytes {
+			c.raw = make([]byte, size+blockBytes)
+		}
+	}
+	c.seg, c.pos, c.first = seg, seg.end, first
+	at := 0
 	if size >= alignedChunkBytes {
-		buf = vfs.AlignedBuffer(size, seg.end)[:0]
-	} else {
-		buf = make([]byte, 0, size)
+		at = vfs.AlignTo(c.raw, c.pos)
 	}
-	return &chunk{
-		seg: seg, pos: seg.end, first: first, buf: buf,
-		starts: make([]uint32, 0, min(size/frameBytes+1, 4096)),
-	}
+	c.buf = c.raw[at : at : at+size]
+	return c
 }
 
 // next returns the index after the chunk's last frame.
@@ -73,13 +89,17 @@ func (t *tail) find(i Index) int {
 	return sort.Search(len(t.chunks), func(k int) bool { return t.chunks[k].first > i }) - 1
 }
 
-// slices returns the bytes of the entries [lo, hi), one slice a chunk. The
-// range is not empty and lies in the tail.
-func (t *tail) slices(lo, hi Index) [][]byte {
+// run returns the chunks that hold the entries [lo, hi). The range is not empty and
+// lies in the tail.
+func (t *tail) run(lo, hi Index) []*chunk {
 	k := t.find(lo)
-	n := t.find(hi-1) - k + 1
-	out := make([][]byte, 0, n)
-	for _, c := range t.chunks[k : k+n] {
+	return t.chunks[k : t.find(hi-1)+1]
+}
+
+// sliced returns the bytes of the entries [lo, hi), which run holds, one slice a chunk.
+func sliced(run []*chunk, lo, hi Index) [][]byte {
+	out := make([][]byte, 0, len(run))
+	for _, c := range run {
 		out = append(out, c.frames(max(lo, c.first), min(hi, c.next())))
 	}
 	return out
@@ -105,7 +125,12 @@ func (t *tail) findOffset(o record.Offset) (Index, bool) {
 
 func (t *tail) push(c *chunk) {
 	t.chunks = append(t.chunks, c)
-	t.bytes += cap(c.buf)
+	t.count(cap(c.buf))
+}
+
+func (t *tail) count(bytes int) {
+	t.bytes += bytes
+	t.memory.used.Add(int64(bytes))
 }
 
 // truncate drops the entries from index i on. What was handed out of them stays
@@ -116,11 +141,14 @@ func (t *tail) truncate(i Index) {
 		if c.first < i {
 			if i < c.next() {
 				end := c.start(i)
+				// The rest of the buffer is lost: a Flush may be writing it.
+				c.lent.Store(true)
+				t.count(end - cap(c.buf))
 				c.buf, c.starts = c.buf[:end:end], c.starts[:i-c.first]
 			}
 			return
 		}
-		t.bytes -= cap(c.buf)
+		t.count(-cap(c.buf))
 		t.chunks[n-1] = nil
 		t.chunks = t.chunks[:n-1]
 	}
@@ -129,7 +157,14 @@ func (t *tail) truncate(i Index) {
 // evict drops the oldest chunk and returns it.
 func (t *tail) evict() *chunk {
 	c := t.chunks[0]
-	t.bytes -= cap(c.buf)
+	t.count(-cap(c.buf))
 	t.chunks = slices.Delete(t.chunks, 0, 1)
 	return c
+}
+
+// clear drops all.
+func (t *tail) clear() {
+	t.count(-t.bytes)
+	clear(t.chunks)
+	t.chunks = t.chunks[:0]
 }

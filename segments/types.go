@@ -100,6 +100,9 @@ type Options struct {
 	// TailBytes is the budget of the recent tail in memory. What is not yet
 	// durable stays in memory beyond it.
 	TailBytes int
+	// Memory is the budget that the tails of many logs share; nil: one for this log
+	// alone, of TailBytes.
+	Memory *Memory
 	// IndexInterval is the distance of sparse index entries in bytes.
 	IndexInterval int
 	// DurableMark is an index that the caller knows to have been durable here. A

@@ -15,6 +15,7 @@ import (
 	"github.com/logq/logq/internal/protocol"
 	"github.com/logq/logq/internal/vfs"
 	"github.com/logq/logq/raft"
+	"github.com/logq/logq/segments"
 )
 
 // Transport carries messages to other brokers.
@@ -53,8 +54,10 @@ type Options struct {
 	RecoveryGroups         int
 	// Direct has segments written past the page cache; see [vfs.ProbeDirect].
 	Direct bool
-	// TailBytes is the in-memory tail of each log; default that of segments.
-	TailBytes int
+	// TailBytes bounds the recent tail in memory of each log, TailMemory those of all
+	// together; defaults that of segments and 256 MiB.
+	TailBytes  int
+	TailMemory int64
 	// MaxUncommittedBytes is the quota of one group; default that of replica.
 	MaxUncommittedBytes int
 	// Lease, if not 0, lets leaders answer Latest at once for as long after a heartbeat
@@ -100,6 +103,9 @@ func (o *Options) setDefaults() {
 	if o.DiskWorkers == 0 {
 		o.DiskWorkers = defaultDiskWorkers
 	}
+	if o.TailMemory == 0 {
+		o.TailMemory = defaultTailMemory
+	}
 	if o.RecoveryBytesPerSecond == 0 {
 		o.RecoveryBytesPerSecond = defaultRecoveryRate
 	}
@@ -134,6 +140,7 @@ func (o *Options) validate() error {
 	need(o.Transport != nil, "Transport is missing")
 	need(o.Shards >= 0 && o.DiskWorkers >= 0, "Shards and DiskWorkers can't be negative")
 	need(o.RecoveryBytesPerSecond >= 0 && o.RecoveryGroups >= 0, "RecoveryBytesPerSecond and RecoveryGroups can't be negative")
+	need(o.TailBytes >= 0 && o.TailMemory >= 0, "TailBytes and TailMemory can't be negative")
 	need(o.ScrubBytesPerSecond >= 0, "ScrubBytesPerSecond can't be negative")
 	need(o.Tick >= 0 && o.WakesPerSecond >= 0, "Tick and WakesPerSecond can't be negative")
 	return errors.Join(errs...)
@@ -167,6 +174,7 @@ type Host struct {
 	began    time.Time       // with its monotonic clock
 	shards   []*shard
 	disk     *pool[flush]
+	memory   *segments.Memory
 	journal  *queue[save]
 	recovery *recovery
 	scrub    *scrubber
@@ -206,6 +214,7 @@ func New(o Options) (*Host, error) {
 	h := &Host{
 		o: o, log: o.Logger, began: time.Now(), ctx: context.Background(),
 		journal: newQueue[save](),
+		memory:  segments.NewMemory(o.TailMemory),
 		groups:  make(map[raft.GroupID]*Group),
 		opening: make(map[raft.GroupID]struct{}),
 		hard:    make(map[raft.GroupID]storedHardState),

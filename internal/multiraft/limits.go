@@ -9,6 +9,7 @@ const (
 	defaultHeartbeatTicks = 2
 	defaultDiskWorkers    = 8
 	defaultColdReaders    = 2
+	defaultTailMemory     = 256 << 20
 	defaultRecoveryGroups = 16
 	defaultRecoveryRate   = 100 << 20
 	defaultWakesPerSecond = 4000

@@ -104,7 +104,7 @@ func (h *Host) openReplica(spec Spec, stored storedHardState) (*Group, error) {
 		Group: spec.Group, ID: spec.Self, Voters: spec.Voters,
 		Identity: segments.Identity{Topic: spec.Topic, Partition: spec.Partition},
 		FS:       h.o.FS, Dir: h.dirOf(spec.Name),
-		SegmentBytes: spec.SegmentBytes, TailBytes: h.o.TailBytes, Direct: h.o.Direct,
+		SegmentBytes: spec.SegmentBytes, TailBytes: h.o.TailBytes, Memory: h.memory, Direct: h.o.Direct,
 		Hard: stored.state, Mark: stored.mark, Seed: h.o.Seed ^ binary.LittleEndian.Uint64(spec.Group[:8]),
 		ElectionTicks: h.o.ElectionTicks, HeartbeatTicks: h.o.HeartbeatTicks,
 		MaxUncommittedBytes: h.o.MaxUncommittedBytes, Priority: spec.Priority, Quiesce: !h.o.KeepAwake, Lease: uint64(h.o.Lease),

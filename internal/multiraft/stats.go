@@ -3,6 +3,8 @@ package multiraft
 import (
 	"sync/atomic"
 	"time"
+
+	"github.com/logq/logq/segments"
 )
 
 // Stats are counters since the start, for metrics.
@@ -32,6 +34,8 @@ type Stats struct {
 	ScrubbedBytes, Scrubs                         uint64
 	// Failed replicas were taken out of service.
 	Failed uint64
+	// Tails are the entries in memory.
+	Tails segments.MemoryStats
 	// Groups are open now; of them Awake need ticks, the others are quiet or out of
 	// service.
 	Groups, Awake int
@@ -78,6 +82,7 @@ func (h *Host) Stats() Stats {
 	}
 	return Stats{
 		Awake:         max(0, awake),
+		Tails:         h.memory.Stats(),
 		HungFlushes:   int(s.hung.Load()),
 		RecoveryBytes: s.recoveryBytes.Load(), RecoveryRefused: s.recoveryRefused.Load(), RecoveringGroups: int(s.recovering.Load()),
 		Flushes: s.flushes.Load(), FlushErrors: s.flushErrors.Load(), FlushNanos: s.flushNanos.Load(),

@@ -24,6 +24,8 @@ type Options struct {
 	// the recent tail in memory.
 	SegmentBytes int64
 	TailBytes    int
+	// Memory is what the tails of many logs share; nil: the log has its own.
+	Memory *segments.Memory
 	// Direct has the files written past the page cache, where that can be.
 	Direct bool
 	// Hard is the hard state that the journal holds for ID.
@@ -76,7 +78,7 @@ func Open(o Options) (*Replica, segments.Recovery, error) {
 	o.setDefaults()
 	log, rec, err := segments.Open(segments.Options{
 		FS: o.FS, Dir: o.Dir, Identity: o.Identity,
-		SegmentBytes: o.SegmentBytes, TailBytes: o.TailBytes, Direct: o.Direct,
+		SegmentBytes: o.SegmentBytes, TailBytes: o.TailBytes, Memory: o.Memory, Direct: o.Direct,
 	})
 	if err != nil {
 		return nil, rec, fmt.Errorf("open the log of replica %d: %w", o.ID, err)

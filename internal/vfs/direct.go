@@ -22,8 +22,14 @@ var ErrNoDirect = fmt.Errorf("vfs: no direct writes on this file system: %w", er
 // among them may be given to a direct file.
 func AlignedBuffer(n int, pos int64) []byte {
 	b := make([]byte, n+BlockSize)
-	at := (uintptr(pos) - uintptr(unsafe.Pointer(unsafe.SliceData(b)))) % BlockSize
-	return b[at : int(at)+n : int(at)+n]
+	at := AlignTo(b, pos)
+	return b[at : at+n : at+n]
+}
+
+// AlignTo returns where in b, within the first block, a buffer for pos begins; see
+// [AlignedBuffer].
+func AlignTo(b []byte, pos int64) int {
+	return int((uintptr(pos) - uintptr(unsafe.Pointer(unsafe.SliceData(b)))) % BlockSize)
 }
 
 // Aligned says that b lies in memory as in a file at pos; see [AlignedBuffer].

@@ -77,6 +77,10 @@ var serverSettings = []setting{
 	{name: "peer-tls-cert", usage: "`FILE` with the certificate for other brokers, shown in both directions", set: func(c *serverConfig, v string) error { c.peerTLS.cert = v; return nil }},
 	{name: "peer-tls-key", usage: "`FILE` with its key", set: func(c *serverConfig, v string) error { c.peerTLS.key = v; return nil }},
 	{name: "peer-tls-ca", usage: "`FILE` with the CA that brokers' certificates must come from", set: func(c *serverConfig, v string) error { c.peerTLS.ca = v; return nil }},
+	{name: "tail-memory", usage: "`SIZE` of the recent records of all partitions in memory", value: "256MiB", set: func(c *serverConfig, v string) (err error) {
+		c.broker.TailMemory, err = byteCount(v)
+		return err
+	}},
 	{name: "buffered-writes", flag: true, usage: "write segments through the page cache, also where they could be written directly", set: func(c *serverConfig, v string) (err error) {
 		c.broker.Buffered, err = strconv.ParseBool(v)
 		return err
