@@ -99,6 +99,10 @@ type LogState struct {
 	// Damaged is the first entry that can't be read, 0 if all can, and Unsettled the
 	// first above Commit; see Core.SetDamaged.
 	Damaged, Unsettled Index
+	// LostConfig is the index of the configuration in force if that stands in a damaged
+	// entry and so isn't among Configs, 0 if it is known. Who belongs to the group isn't
+	// known then, and the replica doesn't campaign until LearnConfig tells it.
+	LostConfig Index
 	// WriteTerm is the highest leader term under which any of it was written, at
 	// least the last entry's: the log may be ahead of the hard state. 0: unknown.
 	WriteTerm Term
@@ -169,6 +173,8 @@ func (s *LogState) validate() error {
 	}
 	check(s.Unsettled == 0 || s.Damaged != 0 && s.Damaged <= s.Unsettled, "raft: log state: the first damaged entry is %d, the first above the commit index %d", s.Damaged, s.Unsettled)
 	check((s.Promised.Index == 0) == (s.Promised.Term == 0), "raft: log state: promised is %v; index and term are both 0 or neither", s.Promised)
+	check(s.LostConfig == 0 || s.Damaged != 0 && s.LostConfig >= s.Damaged && s.LostConfig <= s.Last,
+		"raft: log state: the configuration of entry %d is lost, which isn't damaged", s.LostConfig)
 	for i, e := range s.Configs {
 		check(e.Index <= s.Last && (i == 0 || e.Index > max(s.Prev.Index, s.Configs[i-1].Index)),
 			"raft: log state: configuration of entry %d, of which the log has (%d, %d]", e.Index, s.Prev.Index, s.Last)

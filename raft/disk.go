@@ -93,8 +93,14 @@ func (c *Core) abstains() bool { return c.repairing() || c.unsettled != 0 }
 // would count votes by a configuration that its log, as far as it counts, hasn't got.
 // And nothing is cut off behind damage that is settled: that is repaired first.
 func (c *Core) mayWin() bool {
+	if c.configLost() && (c.unsettled == 0 || c.lostConfig < c.unsettled) {
+		return false // it would count votes by a configuration that isn't in force any more
+	}
 	return !c.abstains() || !c.alone() && (c.unsettled == 0 || c.unsettled > c.commit && c.damaged == c.unsettled && c.config().Index < c.unsettled)
 }
+
+// configLost says that the configuration in force can't be read.
+func (c *Core) configLost() bool { return c.lostConfig > c.config().Index }
 
 // ownBallot is this replica's vote for itself.
 func (c *Core) ownBallot() ballot {

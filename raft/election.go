@@ -149,6 +149,9 @@ func (p *poll) result() quorum.Result { return quorum.Count(p.yes, p.no, p.n) }
 
 // alone says that this replica is the only voter.
 func (c *Core) alone() bool {
+	if c.configLost() {
+		return false
+	}
 	for i := range c.peers {
 		if c.peers[i].seat.votes() {
 			return false

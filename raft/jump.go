@@ -114,7 +114,7 @@ func (c *Core) install(prev EntryID, config ConfigEntry) {
 		w := c.writes.at(k)
 		w.through = min(w.through, prev.Index)
 	}
-	c.damaged, c.unsettled = 0, 0
+	c.damaged, c.unsettled, c.lostConfig = 0, 0, 0
 	c.installing, c.jump = installDue, Jump{Prev: prev}
 	// What became of own proposals up to there is not known here any more: neither
 	// committed nor lost.

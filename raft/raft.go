@@ -50,6 +50,9 @@ type Core struct {
 	// unsettled is the first of them that was not known to be committed when the driver
 	// told; 0 if there is none.
 	unsettled Index
+	// lostConfig is the entry of a configuration that can't be read; it doesn't matter
+	// when a later one is known.
+	lostConfig Index
 	// installing is the number of the write that replaces the log, until it is
 	// persisted; installDue before it has one. Meanwhile nothing is acknowledged.
 	installing uint64
@@ -161,6 +164,7 @@ func New(o Options, log Log, hs HardState, ls LogState) (*Core, error) {
 	c.resetTimer()
 	c.told = c.now()
 	c.promised, c.damaged, c.unsettled, c.cameBack = ls.Promised, ls.Damaged, ls.Unsettled, hs.Term > 0
+	c.lostConfig = ls.LostConfig
 	c.settleAlone()
 	c.checkRepaired()
 	return c, nil

@@ -263,6 +263,9 @@ func (c *Core) truncateFrom(i Index) {
 	if c.damaged >= i {
 		c.damaged = 0
 	}
+	if c.lostConfig >= i {
+		c.lostConfig = 0
+	}
 	c.dropConfigs(i)
 }
 

@@ -154,7 +154,11 @@ func (l *Log) publishLocked(seg *segment, c *chunk, b []byte, f *Frame, loc *Loc
 		return false, ErrClosed
 	}
 	// Whatever a Flush has taken is durable before a later Flush writes this.
-	putLocal(b, &Local{WriteTerm: loc.WriteTerm, DurableThrough: l.taken, Commit: loc.Commit}, seg.salt)
+	config := f.Index
+	if f.Kind != KindConfig {
+		config = l.configBefore(f.Index)
+	}
+	putLocal(b, &Local{WriteTerm: loc.WriteTerm, DurableThrough: l.taken, Commit: loc.Commit, Config: config}, seg.salt)
 	if n := len(l.segs); n == 0 || l.segs[n-1] != seg {
 		l.segs = append(l.segs, seg)
 		l.maxID = seg.id

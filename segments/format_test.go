@@ -49,9 +49,9 @@ func goldenFrames(t *testing.T) []goldenFrame {
 	}
 	record.Batch(batch).Assign(41, 5)
 	return []goldenFrame{
-		{"frame-noop", Frame{Kind: KindNoOp, Index: 17, Term: 5, PrevTerm: 4, BaseOffset: 41}, Local{5, 16, 12}},
-		{"frame-data", Frame{Kind: KindData, Index: 18, Term: 5, PrevTerm: 5, BaseOffset: 41, Records: 2, MaxTimestamp: 1700000000001, Payload: batch}, Local{6, 16, 17}},
-		{"frame-config", Frame{Kind: KindConfig, Index: 19, Term: 6, PrevTerm: 5, BaseOffset: 43, Payload: []byte("voters 1 2 3")}, Local{6, 18, 17}},
+		{"frame-noop", Frame{Kind: KindNoOp, Index: 17, Term: 5, PrevTerm: 4, BaseOffset: 41}, Local{5, 16, 12, 0}},
+		{"frame-data", Frame{Kind: KindData, Index: 18, Term: 5, PrevTerm: 5, BaseOffset: 41, Records: 2, MaxTimestamp: 1700000000001, Payload: batch}, Local{6, 16, 17, 9}},
+		{"frame-config", Frame{Kind: KindConfig, Index: 19, Term: 6, PrevTerm: 5, BaseOffset: 43, Payload: []byte("voters 1 2 3")}, Local{6, 18, 17, 19}},
 	}
 }
 
@@ -156,7 +156,7 @@ func TestDocument(t *testing.T) {
 			{posPayloadLen, 4, "payload_len"}, {posRecords, 4, "records"}, {posIndex, 8, "index"}, {posTerm, 8, "term"},
 			{posPrevTerm, 8, "prev_term"}, {posBaseOffset, 8, "base_offset"}, {posMaxTimestamp, 8, "max_timestamp"},
 			{posPayloadCRC, 4, "payload_crc"}, {posReplicatedCRC, 4, "replicated_crc"}, {posWriteTerm, 8, "write_term"},
-			{posDurableThrough, 8, "durable_through"}, {posCommit, 8, "commit"}, {posLocalCRC, 4, "local_crc"}, {posReserved, 4, "reserved"},
+			{posDurableThrough, 8, "durable_through"}, {posCommit, 8, "commit"}, {posConfigBack, 4, "config_back"}, {posLocalCRC, 4, "local_crc"},
 		},
 	}
 	row := regexp.MustCompile(`^\| (\d+) \| (\d+) \| (\w+) \|`)

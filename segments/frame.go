@@ -27,8 +27,8 @@ const (
 	posWriteTerm      = 64
 	posDurableThrough = 72
 	posCommit         = 80
-	posLocalCRC       = 88
-	posReserved       = 92
+	posConfigBack     = 88
+	posLocalCRC       = 92
 
 	frameMagic   = 'L' | 'Q'<<8 | 'F'<<16 | 'R'<<24
 	frameVersion = 1
@@ -80,8 +80,12 @@ func putLocal(b []byte, l *Local, s salt) {
 	le.PutUint64(b[posWriteTerm:], uint64(l.WriteTerm))
 	le.PutUint64(b[posDurableThrough:], uint64(l.DurableThrough))
 	le.PutUint64(b[posCommit:], uint64(l.Commit))
+	back := Index(le.Uint64(b[posIndex:])) - l.Config + 1
+	if back > math.MaxUint32 {
+		back = 0 // further back than a gap is long
+	}
+	le.PutUint32(b[posConfigBack:], uint32(back))
 	le.PutUint32(b[posLocalCRC:], uint32(s.over(b[posReplicatedCRC:posLocalCRC])))
-	le.PutUint32(b[posReserved:], 0)
 }
 
 // getFrame decodes the header's fields, unchecked. The payload is left out.
@@ -102,7 +106,16 @@ func getLocal(b []byte) Local {
 		WriteTerm:      Term(le.Uint64(b[posWriteTerm:])),
 		DurableThrough: Index(le.Uint64(b[posDurableThrough:])),
 		Commit:         Index(le.Uint64(b[posCommit:])),
+		Config:         configOf(b),
 	}
+}
+
+func configOf(b []byte) Index {
+	back, i := Index(le.Uint32(b[posConfigBack:])), Index(le.Uint64(b[posIndex:]))
+	if back == 0 || back > i {
+		return 0
+	}
+	return i + 1 - back
 }
 
 func payloadLen(b []byte) int { return int(le.Uint32(b[posPayloadLen:])) }
@@ -167,9 +180,6 @@ func checkHeader(b []byte, s salt) string {
 func checkLocal(b []byte, s salt) string {
 	if uint32(s.over(b[posReplicatedCRC:posLocalCRC])) != le.Uint32(b[posLocalCRC:]) {
 		return "local checksum mismatch"
-	}
-	if le.Uint32(b[posReserved:]) != 0 {
-		return "reserved bytes are not zero"
 	}
 	return ""
 }

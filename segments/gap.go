@@ -35,6 +35,7 @@ type gap struct {
 	before position      // the end of the log before the gap
 	next   record.Offset // the offset that follows on the gap
 	write  Term          // the write term before the gap
+	config Index         // of the last configuration in the gap that isn't known; 0: none
 	reason string
 }
 

@@ -102,16 +102,25 @@ func (g *gap) filled(frames []byte, hi Index) (*gap, error) {
 	rest.lo, rest.pos = hi, end
 	rest.before = position{last.Index, last.Term, last.Next()}
 	rest.write = max(g.write, last.Term)
+	if rest.config < rest.lo {
+		rest.config = 0
+	}
 	return &rest, nil
 }
 
 // fill writes the frames where the gap begins.
 func (l *Log) fill(g *gap, frames []byte, rest *gap) (err error) {
 	b := slices.Clone(frames)
+	l.mu.RLock()
+	config := l.configBefore(g.lo)
+	l.mu.RUnlock()
 	for at := 0; at < len(b); {
 		f := getFrame(b[at:])
+		if f.Kind == KindConfig {
+			config = f.Index
+		}
 		// What this replica knew when it wrote the entry is lost; this is true as well.
-		putLocal(b[at:], &Local{WriteTerm: max(g.write, f.Term)}, g.seg.salt)
+		putLocal(b[at:], &Local{WriteTerm: max(g.write, f.Term), Config: config}, g.seg.salt)
 		at += FrameHeaderSize + payloadLen(b[at:])
 	}
 	f, err := l.o.FS.OpenReadWrite(g.seg.path)

@@ -70,6 +70,9 @@ func (op *opening) skipPayload(s *segment, w *window, why string) (bool, error) 
 		seg: s, lo: f.Index, hi: f.Index + 1, pos: s.end, end: s.end + int64(FrameHeaderSize+payloadLen(b)),
 		before: op.at, next: f.Next(), write: op.write, reason: why,
 	}
+	if f.Kind == KindConfig {
+		g.config = f.Index
+	}
 	op.takeGap(g, f.Term, w.size)
 	op.write = loc.WriteTerm
 	return true, nil
@@ -131,8 +134,13 @@ func (op *opening) bridge(i int) error {
 			return op.damaged(s, 0, why)
 		}
 		s.basePrev, s.baseOffset, s.config = op.at.term, op.at.next, l.lastConfig()
+		return nil
 	}
-	return nil
+	stale, err := op.enter(s)
+	if err == nil && stale {
+		err = l.writeHeader(s)
+	}
+	return err
 }
 
 // restoreHeader writes the damaged header block of a segment again, now that its frames have

@@ -38,7 +38,7 @@ func (op *opening) segment(s *segment, i int) (err error) {
 		end, err := op.scan(s, w, until)
 		switch {
 		case err != nil:
-			return fmt.Errorf("segments: read %s: %w", s.path, err)
+			return err
 		case end.reason == "":
 			return nil
 		case !last:
@@ -73,7 +73,7 @@ func (op *opening) scan(s *segment, w *window, until Index) (ending, error) {
 	for op.at.index+1 != until {
 		b, reason, err := w.frame(s.end, op.l.salt, s.salt)
 		if err != nil {
-			return ending{}, err
+			return ending{}, fmt.Errorf("segments: read %s: %w", s.path, err)
 		}
 		if reason != "" {
 			return ending{reason: reason}, nil
@@ -83,6 +83,9 @@ func (op *opening) scan(s *segment, w *window, until Index) (ending, error) {
 			return end, nil
 		}
 		op.take(s, b, &f, &loc)
+		if err := op.inForce(s, loc.Config); err != nil {
+			return ending{}, err
+		}
 	}
 	return ending{}, nil
 }

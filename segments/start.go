@@ -88,14 +88,6 @@ func (l *Log) Configs() []ConfigAt {
 	return append([]ConfigAt(nil), l.configs...)
 }
 
-// lastConfig returns the configuration in force at the end of the log.
-func (l *Log) lastConfig() ConfigAt {
-	if n := len(l.configs); n > 0 {
-		return l.configs[n-1]
-	}
-	return l.firstConfig
-}
-
 // Reset replaces the whole log by an empty one that begins at s: in memory at
 // once, on disk with the next Flush. The old files stay until the new one is
 // durable, and a crash leaves one log or the other. Committed entries are never
@@ -137,9 +129,9 @@ func (l *Log) Reset(s Start, write Term) error {
 }
 
 // TrimFront drops whole segments from the front whose entries are all below index
-// i, committed and durable; never the last segment. In memory at once; a later
-// Flush removes the files. Readers of what is dropped get *EntriesError or
-// *OutOfRangeError.
+// i, committed and durable; never the last segment, and no gap that hides which
+// configuration is in force behind it. In memory at once; a later Flush removes the
+// files. Readers of what is dropped get *EntriesError or *OutOfRangeError.
 func (l *Log) TrimFront(i Index) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -149,6 +141,9 @@ func (l *Log) TrimFront(i Index) error {
 	n := 0
 	for n < len(l.segs)-1 && l.segs[n].next <= min(i, l.commit+1, l.durable+1) {
 		n++
+	}
+	for n > 0 && l.configBefore(l.segs[n].base) > l.segs[n].config.Index {
+		n--
 	}
 	if n == 0 {
 		return nil

@@ -81,6 +81,9 @@ type Local struct {
 	DurableThrough Index
 	// Commit is the commit index the caller knows; it lies below the frame's index.
 	Commit Index
+	// Config is the index of the configuration that is in force behind the entry, 0 if
+	// it is in no entry. The log writes its own.
+	Config Index
 }
 
 // TermStart says where a term's entries begin.

@@ -132,6 +132,9 @@ func (r *Replica) boot(rec segments.Recovery) error {
 		Damaged:   damaged,
 		Unsettled: unsettled,
 		Configs:   configs,
+
+		LostConfig: raft.Index(r.log.LostConfig()),
+
 		WriteTerm: raft.Term(rec.WriteTerm),
 	})
 	if err != nil {

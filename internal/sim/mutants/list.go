@@ -399,6 +399,11 @@ var list = []mutant{
 		old:  "if c.damaged != 0 && c.damaged < from && from <= c.view.last && from < m.Hi {",
 		new:  "if false {",
 	}}},
+	{name: "configuration before the lost one counts votes", by: raftTests, edits: []edit{{
+		file: "raft/disk.go",
+		old:  "func (c *Core) configLost() bool { return c.lostConfig > c.config().Index }",
+		new:  "func (c *Core) configLost() bool { return false }",
+	}}},
 	{name: "configuration behind damage counts votes", by: raftTests, edits: []edit{{
 		file: "raft/disk.go",
 		old:  "c.unsettled > c.commit && c.damaged == c.unsettled && c.config().Index < c.unsettled)",
