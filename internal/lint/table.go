@@ -37,6 +37,7 @@ const (
 	nats     = "github.com/nats-io/nats.go"
 	natsSrv  = "github.com/nats-io/nats-server/v2"
 	natsJWT  = "github.com/nats-io/jwt/v2"
+	fuse     = "github.com/hanwen/go-fuse/v2"
 	compress = "github.com/klauspost/compress"
 	lz4      = "github.com/pierrec/lz4/v4"
 	uuid     = "github.com/google/uuid"
@@ -113,6 +114,7 @@ var table = map[string]Package{
 	}, External: []string{"github.com/anishathalye/porcupine"}},
 	"internal/sim/mutants": {Layer: T},
 	"internal/sim/soak":    {Layer: T, Imports: []string{"internal/sim"}},
+	"internal/powerloss":   {Layer: T, Imports: []string{"internal/vfs"}, External: []string{fuse}},
 	"internal/lint":        {Layer: T},
 	"tests/system":         {Layer: T, Imports: []string{"producer"}, External: []string{nats}},
 }
