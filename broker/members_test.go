@@ -153,21 +153,7 @@ func TestBrokersComeAndGoUnderLoad(t *testing.T) {
 
 	close(stop)
 	load.Wait()
-	var got []string
-	eventually(t, "read", func() (err error) {
-		got, err = fetchAll(nc, "t")
-		return err
-	})
-	count := map[string]int{}
-	for _, v := range got {
-		count[v]++
-	}
-	for _, v := range acked.acked {
-		if count[v] == 0 {
-			t.Fatalf("%s was acknowledged and is lost", v)
-		}
-	}
-	t.Logf("%d acknowledged, %d stored, the longest time without one was %v", len(acked.acked), len(got), acked.longest.Round(time.Millisecond))
+	wantAcknowledged(t, nc, acked)
 }
 
 // TestTheFirstBrokerLeaves: a broker that began alone is joined by another one, and leaves it the cluster.

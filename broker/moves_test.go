@@ -120,21 +120,7 @@ func TestMovesUnderLoad(t *testing.T) {
 
 	close(stop)
 	load.Wait()
-	var got []string
-	eventually(t, "read", func() (err error) {
-		got, err = fetchAll(nc, "t")
-		return err
-	})
-	count := map[string]int{}
-	for _, v := range got {
-		count[v]++
-	}
-	for _, v := range acked.acked {
-		if count[v] == 0 {
-			t.Fatalf("%s was acknowledged and is lost", v)
-		}
-	}
-	t.Logf("%d acknowledged, %d stored, the longest time without one was %v", len(acked.acked), len(got), acked.longest.Round(time.Millisecond))
+	wantAcknowledged(t, nc, acked)
 }
 
 // TestMovesRefused: what can't be done is refused at once, by name.
@@ -161,4 +147,24 @@ func TestMovesRefused(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+// wantAcknowledged reads topic t and checks that all that was acknowledged is there.
+func wantAcknowledged(t *testing.T, nc *nats.Conn, acked *stored) {
+	t.Helper()
+	var got []string
+	eventually(t, "read", func() (err error) {
+		got, err = fetchAll(nc, "t")
+		return err
+	})
+	count := map[string]int{}
+	for _, v := range got {
+		count[v]++
+	}
+	for _, v := range acked.acked {
+		if count[v] == 0 {
+			t.Fatalf("%s was acknowledged and is lost", v)
+		}
+	}
+	t.Logf("%d acknowledged, %d stored, the longest time without one was %v", len(acked.acked), len(got), acked.longest.Round(time.Millisecond))
 }

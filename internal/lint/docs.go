@@ -105,10 +105,16 @@ func checkExported(t *Tree, f *File) []Finding {
 }
 
 func ofExportedType(d *ast.FuncDecl) bool {
-	if d.Recv == nil {
-		return true
+	recv := receiver(d)
+	return d.Recv == nil || recv != nil && recv.IsExported()
+}
+
+// receiver returns the name of the type that fn is a method of, nil if there is none.
+func receiver(fn *ast.FuncDecl) *ast.Ident {
+	if fn.Recv == nil || len(fn.Recv.List) == 0 {
+		return nil
 	}
-	typ := d.Recv.List[0].Type
+	typ := fn.Recv.List[0].Type
 	for {
 		switch x := typ.(type) {
 		case *ast.StarExpr:
@@ -118,9 +124,9 @@ func ofExportedType(d *ast.FuncDecl) bool {
 		case *ast.IndexListExpr:
 			typ = x.X
 		case *ast.Ident:
-			return x.IsExported()
+			return x
 		default:
-			return false
+			return nil
 		}
 	}
 }

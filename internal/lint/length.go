@@ -70,22 +70,8 @@ func checkLength(t *Tree, c Config) []Finding {
 
 // funcName returns Type.Method or Func.
 func funcName(fn *ast.FuncDecl) string {
-	if fn.Recv == nil || len(fn.Recv.List) == 0 {
-		return fn.Name.Name
+	if recv := receiver(fn); recv != nil {
+		return recv.Name + "." + fn.Name.Name
 	}
-	typ := fn.Recv.List[0].Type
-	for {
-		switch x := typ.(type) {
-		case *ast.StarExpr:
-			typ = x.X
-		case *ast.IndexExpr:
-			typ = x.X
-		case *ast.IndexListExpr:
-			typ = x.X
-		case *ast.Ident:
-			return x.Name + "." + fn.Name.Name
-		default:
-			return fn.Name.Name
-		}
-	}
+	return fn.Name.Name
 }

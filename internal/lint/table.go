@@ -52,6 +52,7 @@ var table = map[string]Package{
 	"record":              {Layer: L0, External: []string{compress, lz4}},
 	"internal/invariants": {Layer: L0},
 	"internal/protocol":   {Layer: L0},
+	"internal/gate":       {Layer: L0},
 	"internal/vfs":        {Layer: L0, Imports: []string{"internal/invariants"}, External: []string{xsys}},
 	"internal/journal":    {Layer: L0, Imports: []string{"internal/vfs", "internal/invariants"}, External: []string{"github.com/tidwall/wal"}},
 
@@ -78,10 +79,10 @@ var table = map[string]Package{
 
 	"broker/internal/service": {Layer: L4, Imports: []string{
 		"internal/multiraft", "internal/replica", "internal/meta", "internal/statefile", "internal/group", "raft", "segments", "record",
-		"internal/protocol", "internal/journal", "internal/invariants",
+		"internal/protocol", "internal/journal", "internal/invariants", "internal/gate",
 	}, External: []string{xsync}},
 
-	"broker/internal/natsplane": {Layer: L5, Imports: []string{"broker/internal/service", "internal/protocol", "record"}, External: []string{nats, natsSrv, natsJWT}},
+	"broker/internal/natsplane": {Layer: L5, Imports: []string{"broker/internal/service", "internal/protocol", "internal/gate", "record"}, External: []string{nats, natsSrv, natsJWT}},
 	"broker/internal/kafka":     {Layer: L5, Imports: []string{"broker/internal/service", "internal/protocol", "record"}, External: []string{"github.com/twmb/franz-go/pkg/kmsg"}},
 	"broker/internal/httpd":     {Layer: L5, Imports: []string{"broker/internal/service", "internal/protocol"}, External: []string{"github.com/prometheus/client_golang"}},
 

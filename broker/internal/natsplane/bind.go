@@ -27,13 +27,13 @@ func (p *Plane) SetBindings(want []Binding) error {
 	for b, sub := range p.bound {
 		if !slices.Contains(valid, b) {
 			delete(p.bound, b)
-			if err := p.edge.unsubscribe(sub); err != nil && !p.gate.shut.Load() {
+			if err := p.edge.unsubscribe(sub); err != nil && !p.gate.IsShut() {
 				errs = append(errs, fmt.Errorf("unbind %s from topic %s: %w", b.Subject, b.Topic, err))
 			}
 		}
 	}
 	for _, b := range valid {
-		if p.bound[b] != nil || p.gate.shut.Load() {
+		if p.bound[b] != nil || p.gate.IsShut() {
 			continue
 		}
 		sub, err := p.edge.subscribe(b.Subject, func(m *nats.Msg) { p.store(b, m) })
@@ -43,7 +43,7 @@ func (p *Plane) SetBindings(want []Binding) error {
 		}
 		p.bound[b] = sub
 	}
-	if !p.gate.shut.Load() {
+	if !p.gate.IsShut() {
 		errs = append(errs, p.edge.nc.FlushTimeout(flushTimeout))
 	}
 	return errors.Join(errs...)

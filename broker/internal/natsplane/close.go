@@ -14,14 +14,14 @@ import (
 // the start, it waits for nothing: clients are cut off, and answers that come later
 // are dropped. Further calls do nothing.
 func (p *Plane) Close(ctx context.Context) error {
-	if p.gate.shut.Load() {
+	if p.gate.IsShut() {
 		return nil
 	}
-	err := p.gate.close(ctx)
+	err := p.gate.Close(ctx)
 	if err == nil {
 		err = errors.Join(p.flush(), p.delivered(ctx))
 	} else {
-		err = fmt.Errorf("close the NATS side: %d requests were not answered: %w", p.gate.n.Load(), err)
+		err = fmt.Errorf("close the NATS side: %d requests were not answered: %w", p.gate.Inside(), err)
 	}
 	p.stop()
 	return err
@@ -56,7 +56,7 @@ func (p *Plane) delivered(ctx context.Context) error {
 }
 
 func (p *Plane) stop() {
-	p.gate.shut.Store(true)
+	p.gate.Shut()
 	p.cancel()
 	if p.micro != nil {
 		if err := p.micro.Stop(); err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
+	"github.com/logq/logq/internal/gate"
 	"github.com/logq/logq/internal/protocol"
 )
 
@@ -27,7 +28,7 @@ type Plane struct {
 	appends, reads, strays, edge *link
 	micro                        micro.Service
 
-	gate  gate
+	gate  *gate.Gate
 	stats counters
 
 	mu    sync.Mutex
@@ -54,7 +55,7 @@ func Start(o Options) (*Plane, error) {
 	}
 	p := &Plane{
 		o: o, log: o.Logger, server: s, bound: make(map[Binding]*nats.Subscription),
-		gate: gate{idle: make(chan struct{}, 1)},
+		gate: gate.New(),
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	if err := p.join(secret); err != nil {

@@ -116,18 +116,18 @@ func (p *Plane) hand(nc *nats.Conn, inbox string, req *protocol.Request) {
 		return
 	}
 	p.o.Handler.Handle(p.ctx, req, func(r *protocol.Response) {
-		defer p.gate.leave()
+		defer p.gate.Leave()
 		p.answer(nc, inbox, op, topic, r)
 	})
 }
 
 // enter counts a request in, or says why not.
 func (p *Plane) enter() *protocol.Error {
-	if !p.gate.enter() {
+	if !p.gate.Enter() {
 		return protocol.Errorf(protocol.BrokerNotAvailable, "the broker is stopping; ask another one")
 	}
-	if n := p.gate.n.Load(); n > int64(p.o.MaxRequests) {
-		p.gate.leave()
+	if n := p.gate.Inside(); n > int64(p.o.MaxRequests) {
+		p.gate.Leave()
 		p.stats.throttled.Add(1)
 		return protocol.Errorf(protocol.ThrottlingQuotaExceeded, "the broker has %d requests under way, the limit is %d; send more slowly", n, p.o.MaxRequests)
 	}

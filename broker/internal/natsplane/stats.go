@@ -28,7 +28,7 @@ func (p *Plane) Stats() Stats {
 	c := &p.stats
 	out := Stats{
 		Requests: c.requests.Load(), Malformed: c.malformed.Load(), Throttled: c.throttled.Load(),
-		Unheard: c.unheard.Load(), ReplyErrors: c.replyErrors.Load(), Underway: p.gate.n.Load(),
+		Unheard: c.unheard.Load(), ReplyErrors: c.replyErrors.Load(), Underway: p.gate.Inside(),
 		Connections: max(0, p.server.NumClients()-len(p.conns())), SlowConsumers: p.server.NumSlowConsumers(),
 	}
 	for _, nc := range p.conns() {

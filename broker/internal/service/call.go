@@ -35,7 +35,7 @@ func (c *call) finish(r *protocol.Response) {
 	c.s.refund(c)
 	c.s.stats.answered(c.req.Op, r.Err, time.Since(c.started))
 	c.reply(r)
-	c.s.gate.leave()
+	c.s.gate.Leave()
 }
 
 func (c *call) fail(err *protocol.Error) { c.finish(&protocol.Response{Err: err}) }
@@ -59,42 +59,4 @@ func (c *call) expired(now time.Time) *protocol.Error {
 	}
 	return protocol.Errorf(protocol.RequestTimedOut, "%s: the deadline of %v passed before the broker could carry it out; nothing was done",
 		c.req.Op, c.deadline.Sub(c.started).Round(time.Millisecond)).WithOutcome(protocol.NotWritten)
-}
-
-// gate counts the calls under way and can be shut.
-type gate struct {
-	n     atomic.Int64
-	shut  atomic.Bool
-	empty chan struct{} // gets a token when the last call leaves a shut gate
-}
-
-func (g *gate) enter() bool {
-	g.n.Add(1)
-	if g.shut.Load() {
-		g.leave()
-		return false
-	}
-	return true
-}
-
-func (g *gate) leave() {
-	if g.n.Add(-1) == 0 && g.shut.Load() {
-		select {
-		case g.empty <- struct{}{}:
-		default:
-		}
-	}
-}
-
-// close shuts the gate and waits until the last call has left, or ctx ends.
-func (g *gate) close(ctx context.Context) error {
-	g.shut.Store(true)
-	for g.n.Load() != 0 {
-		select {
-		case <-g.empty:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return nil
 }

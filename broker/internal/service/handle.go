@@ -36,7 +36,7 @@ func (s *Service) HandleForwarded(ctx context.Context, from protocol.BrokerID, b
 }
 
 func (s *Service) handle(ctx context.Context, from protocol.BrokerID, req *protocol.Request, reply func(*protocol.Response)) {
-	if !s.gate.enter() {
+	if !s.gate.Enter() {
 		s.stats.refused.Add(1)
 		reply(protocol.ErrorResponse(s.closedError()))
 		return

@@ -54,7 +54,7 @@ func (s *Service) Answer(ctx context.Context, from protocol.BrokerID, body []byt
 		reply(protocol.ErrorResponse(protocol.Errorf(protocol.InvalidRequest, "broker %d asks for something else than to join", from)))
 		return <-answer
 	}
-	if !s.gate.enter() {
+	if !s.gate.Enter() {
 		reply(protocol.ErrorResponse(s.closedError()))
 		return <-answer
 	}

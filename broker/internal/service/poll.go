@@ -139,7 +139,7 @@ func (s *Service) tell() {
 		return
 	}
 	t := s.table.Load()
-	g := gossip{clusterID: t.snap.ClusterID(), self: s.self, generation: s.generation.Load(), leaving: s.gate.shut.Load()}
+	g := gossip{clusterID: t.snap.ClusterID(), self: s.self, generation: s.generation.Load(), leaving: s.gate.IsShut()}
 	for _, p := range t.local {
 		if l, ok := s.ledHere(p); ok {
 			g.led = append(g.led, l)

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
+	"github.com/logq/logq/internal/gate"
 	"github.com/logq/logq/internal/meta"
 	"github.com/logq/logq/internal/protocol"
 	"github.com/logq/logq/record"
@@ -29,7 +30,7 @@ type Service struct {
 	drain  context.Context // ends when the service begins to close: nothing waits for better times from then on
 	leave  context.CancelFunc
 	tasks  tasks
-	gate   gate
+	gate   *gate.Gate
 
 	table      atomic.Pointer[table] // nil until Start
 	meta       *partition            // of the metadata
@@ -63,11 +64,11 @@ func New(o Options) (*Service, error) {
 	s := &Service{
 		opts: o, id: o.ID, log: o.Logger.With("broker", o.ID), neighbours: newNeighbours(&o),
 		placing: make(chan struct{}, 1), fetchBytes: semaphore.NewWeighted(o.FetchBytes),
-		gate: gate{empty: make(chan struct{}, 1)},
+		gate: gate.New(),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.drain, s.leave = context.WithCancel(s.ctx)
-	s.gate.shut.Store(true)
+	s.gate.Shut()
 	s.generation.Store(o.Generation)
 	s.intros.by = maps.Clone(o.Known)
 	s.inflight.limit, s.fetches.limit = o.InflightBytes, int64(o.MaxFetches)
@@ -108,7 +109,7 @@ func (s *Service) Start(ctx context.Context, self protocol.BrokerInfo) error {
 	} {
 		s.tasks.start(func() { loop(s.ctx) })
 	}
-	s.gate.shut.Store(false)
+	s.gate.Open()
 	return nil
 }
 
@@ -116,7 +117,7 @@ func (s *Service) Start(ctx context.Context, self protocol.BrokerInfo) error {
 // wait for data or for a leader are ended at once. When ctx ends before the rest is done, it is refused where that is safe, and appends that the host still has are answered when the host closes. The host and
 // the peers must run until Close returns. Further calls do nothing.
 func (s *Service) Close(ctx context.Context) error {
-	s.gate.shut.Store(true)
+	s.gate.Shut()
 	s.leave()
 	if s.table.Load() == nil {
 		s.cancel()
@@ -126,12 +127,12 @@ func (s *Service) Close(ctx context.Context) error {
 	if ctx.Err() == nil && s.ctx.Err() == nil {
 		s.tell()
 	}
-	err := s.gate.close(ctx)
+	err := s.gate.Close(ctx)
 	s.cancel()
 	s.tasks.close()
 	s.repliers.close()
 	if err != nil {
-		return fmt.Errorf("service: %d requests were not answered in time: %w", s.gate.n.Load(), err)
+		return fmt.Errorf("service: %d requests were not answered in time: %w", s.gate.Inside(), err)
 	}
 	return nil
 }
@@ -148,7 +149,7 @@ func (s *Service) ClusterID() string {
 // The error says what is missing, all of it.
 func (s *Service) Ready() error {
 	t := s.table.Load()
-	if t == nil || s.gate.shut.Load() {
+	if t == nil || s.gate.IsShut() {
 		return s.closedError()
 	}
 	if err := s.fold.err(); err != nil {

@@ -91,7 +91,7 @@ func (s *Service) Stats() Stats {
 		ThrottledRequests: s.fetches.full.Load() + s.forwards.full.Load() + s.admin.full.Load(),
 		BadBatches:        c.badBatches.Load(), BadGossip: c.badGossip.Load(), GossipDropped: c.gossipDropped.Load(), ReplicasRemoved: c.removed.Load(),
 		StateFiles: c.stateFiles.Load(), StateFileErrors: c.stateFileErrors.Load(), StatesFetched: c.statesFetched.Load(),
-		Requests: s.gate.n.Load(), InflightBytes: s.inflight.used.Load(), Fetches: s.fetches.used.Load(), Forwards: s.forwards.used.Load(), Admin: s.admin.used.Load(),
+		Requests: s.gate.Inside(), InflightBytes: s.inflight.used.Load(), Fetches: s.fetches.used.Load(), Forwards: s.forwards.used.Load(), Admin: s.admin.used.Load(),
 	}
 	for op := protocol.OpProduce; op.Valid(); op++ {
 		o := &c.ops[op]
