@@ -89,7 +89,7 @@ type TopicSpec struct {
 	// Bind, if set, is a NATS subject, perhaps with wildcards, whose messages are
 	// stored in the topic.
 	Bind string
-	// Config holds the topic's options; the broker refuses unknown ones.
+	// Config holds the topic's settings, such as "retention.ms"; the broker refuses unknown ones.
 	Config map[string]string
 }
 
@@ -142,6 +142,14 @@ func (a *Admin) SetReplicas(ctx context.Context, topic string, replicas int) (mo
 	r, err := ask[protocol.MoveReply](ctx, a, "alter topic "+topic, protocol.OpTopicAlter, protocol.TopicAlterSubject,
 		protocol.AlterTopicRequest{Name: topic, Replicas: replicas}, true)
 	return len(r.Moves), err
+}
+
+// AlterConfig changes settings of a topic: those in set get these values, those in
+// unset go back to the brokers' defaults, the others stay.
+func (a *Admin) AlterConfig(ctx context.Context, topic string, set map[string]string, unset []string) error {
+	_, err := ask[protocol.MoveReply](ctx, a, "alter topic "+topic, protocol.OpTopicAlter, protocol.TopicAlterSubject,
+		protocol.AlterTopicRequest{Name: topic, Config: set, Unset: unset}, true)
+	return err
 }
 
 // Drain has all replicas of a broker moved to others and keeps new ones away from

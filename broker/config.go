@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/logq/logq/internal/meta"
 	"github.com/logq/logq/internal/protocol"
 )
 
@@ -75,6 +76,15 @@ type Config struct {
 	// Buffered has segments written through the page cache, also where the file system
 	// could write them directly.
 	Buffered bool
+	// What counts for topics that say nothing else; give all brokers the same.
+	// RetentionTime is the age at which records may go, default 7 days, as in Kafka;
+	// negative: never. RetentionBytes is the size of a partition beyond which its
+	// oldest segments go; 0 or negative: any. SegmentBytes and SegmentTime are size and
+	// age at which a segment file is closed; defaults 128 MiB and 7 days.
+	RetentionTime  time.Duration
+	RetentionBytes int64
+	SegmentBytes   int64
+	SegmentTime    time.Duration
 	// InflightBytes bounds appends under way on the broker; default 256 MiB.
 	InflightBytes int64
 
@@ -118,7 +128,26 @@ func (c *Config) Validate() error {
 	if election, heartbeat := cmp.Or(c.ElectionTicks, defaultElectionTicks), cmp.Or(c.HeartbeatTicks, defaultHeartbeatTicks); election <= heartbeat {
 		bad("ElectionTicks (%d) must be more than HeartbeatTicks (%d)", election, heartbeat)
 	}
+	if e := c.topicDefaults().Check("defaults of topics"); e != nil {
+		errs = append(errs, e)
+	}
 	return errors.Join(errs...)
+}
+
+// topicDefaults returns what counts for topics that say nothing else; 0 = the
+// service's default.
+func (c *Config) topicDefaults() meta.Settings {
+	s := meta.Settings{
+		RetentionMs: c.RetentionTime.Milliseconds(), RetentionBytes: c.RetentionBytes,
+		SegmentBytes: c.SegmentBytes, SegmentMs: c.SegmentTime.Milliseconds(),
+	}
+	if c.RetentionTime < 0 {
+		s.RetentionMs = meta.Unlimited
+	}
+	if c.RetentionBytes < 0 {
+		s.RetentionBytes = meta.Unlimited
+	}
+	return s
 }
 
 // peerAddr returns this broker's address for others, "" if there is none.

@@ -173,6 +173,7 @@ func (b *Broker) openHost() (err error) {
 	b.service, err = service.New(service.Options{
 		ID: b.id, Brokers: brokers, Host: service.NewHost(b.host), Peers: b.transport, Logger: b.log, States: states,
 		Intro: *b.intro.Load(), Known: b.own.introductions(), Network: b.network(), OnFenced: func(err error) { b.fenced(err.Error()) },
+		Defaults:      b.c.topicDefaults(),
 		InflightBytes: b.c.InflightBytes, MaxFetchBytes: natsplane.MaxFetchBytes,
 	})
 	return err

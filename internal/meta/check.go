@@ -1,19 +1,10 @@
 package meta
 
 import (
+	"fmt"
 	"slices"
-	"strconv"
 
 	"github.com/logq/logq/internal/protocol"
-)
-
-// Options of a topic.
-const (
-	// ConfigSegmentBytes is the size at which a segment file is closed, in bytes.
-	ConfigSegmentBytes = "segment.bytes"
-
-	minSegmentBytes = 1 << 20
-	maxSegmentBytes = 1 << 30
 )
 
 // CheckCreate checks everything about a new topic that can be known from the snapshot: name, limits, placement, options and
@@ -34,7 +25,7 @@ func CheckCreate(s Snapshot, c CreateTopic) *protocol.Error {
 	if err := CheckCounts(s, c.Name, len(c.Partitions), 1); err != nil {
 		return err
 	}
-	if err := checkConfig(c.Name, c.Config); err != nil {
+	if err := checkConfig(fmt.Sprintf("topic %q", c.Name), c.Config); err != nil {
 		return err
 	}
 	if err := checkBind(s.topics, c.Name, c.Bind); err != nil {
@@ -79,35 +70,6 @@ func checkPlacement(s Snapshot, c CreateTopic) *protocol.Error {
 		}
 	}
 	return nil
-}
-
-func checkConfig(topic string, config map[string]string) *protocol.Error {
-	if len(config) > MaxConfigEntries {
-		return protocol.Errorf(protocol.InvalidConfig, "topic %q: %d options, the limit is %d", topic, len(config), MaxConfigEntries)
-	}
-	keys := make([]string, 0, len(config))
-	for k := range config {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys) // the same error on each broker
-	for _, k := range keys {
-		if k != ConfigSegmentBytes {
-			return protocol.Errorf(protocol.InvalidConfig, "topic %q: option %q is not known; known: %s", topic, clip(k), ConfigSegmentBytes)
-		}
-		if n, err := strconv.ParseInt(config[k], 10, 64); err != nil || n < minSegmentBytes || n > maxSegmentBytes {
-			return protocol.Errorf(protocol.InvalidConfig, "topic %q: %s=%q; want a number from %d to %d", topic, k, clip(config[k]), minSegmentBytes, maxSegmentBytes)
-		}
-	}
-	return nil
-}
-
-// SegmentBytes returns the topic's segment size, 0 if it has no own.
-func (t *Topic) SegmentBytes() int64 {
-	n, err := strconv.ParseInt(t.Config[ConfigSegmentBytes], 10, 64)
-	if err != nil {
-		return 0
-	}
-	return n
 }
 
 func checkBroker(b Broker) *protocol.Error {

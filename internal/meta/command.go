@@ -14,7 +14,7 @@ const (
 	KeyDeleteTopic    = "delete-topic"
 )
 
-// Command is one of [ClusterInit], [RegisterBroker], [JoinBroker], [RemoveBroker], [DrainBroker], [CreateTopic], [DeleteTopic],
+// Command is one of [ClusterInit], [RegisterBroker], [JoinBroker], [RemoveBroker], [DrainBroker], [CreateTopic], [AlterConfig], [DeleteTopic],
 // [ReassignPartition] and [PartitionMoved].
 type Command interface {
 	// CommandKey is the command's name, the key of its record.

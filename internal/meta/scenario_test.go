@@ -85,7 +85,7 @@ func printState(b *strings.Builder, s meta.Snapshot) {
 		fmt.Fprintf(b, "broker %s\n", text)
 	}
 	for _, t := range s.Topics() {
-		fmt.Fprintf(b, "topic %s %s bind=%q config=%v created at %d, segment bytes %d\n", t.Name, t.ID, t.Bind, t.Config, t.Offset, t.SegmentBytes())
+		fmt.Fprintf(b, "topic %s %s bind=%q config=%v created at %d, segment bytes %d\n", t.Name, t.ID, t.Bind, t.Config, t.Offset, t.Settings().SegmentBytes)
 		for p, ids := range t.Partitions {
 			fmt.Fprintf(b, "  %d: %v\n", p, ids)
 		}

@@ -77,6 +77,8 @@ func (s *State) dispatch(r *Result, key string, body json.RawMessage) {
 		run(r, key, body, s.createTopic)
 	case KeyDeleteTopic:
 		run(r, key, body, s.deleteTopic)
+	case KeyAlterConfig:
+		run(r, key, body, s.alterConfig)
 	case KeyReassign:
 		run(r, key, body, s.reassign)
 	case KeyPartitionMoved:

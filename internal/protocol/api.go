@@ -113,8 +113,9 @@ type TopicInfo struct {
 	Name       string            `json:"name"`
 	ID         TopicID           `json:"id"`
 	Partitions []PartitionInfo   `json:"partitions"`
-	Bind       string            `json:"bind,omitempty"` // messages on this NATS subject are stored in the topic
-	Config     map[string]string `json:"config,omitempty"`
+	Bind       string            `json:"bind,omitempty"`     // messages on this NATS subject are stored in the topic
+	Config     map[string]string `json:"config,omitempty"`   // the topic's own settings
+	Defaults   map[string]string `json:"defaults,omitempty"` // those in force for want of own ones, on the broker that answers
 	Error      *Error            `json:"error,omitempty"`
 }
 
@@ -218,10 +219,13 @@ type ReassignRequest struct {
 	Cancel    bool       `json:"cancel,omitempty"` // go back to the present replicas instead
 }
 
-// AlterTopicRequest changes the number of replicas of every partition of a topic; the reply is a [MoveReply].
+// AlterTopicRequest changes settings of a topic, the number of replicas of every partition of it, or both; the reply is a
+// [MoveReply].
 type AlterTopicRequest struct {
-	Name     string `json:"name"`
-	Replicas int    `json:"replicas"`
+	Name     string            `json:"name"`
+	Replicas int               `json:"replicas,omitempty"` // 0 = as many as now, if settings change
+	Config   map[string]string `json:"config,omitempty"`   // settings that get these values; the others stay
+	Unset    []string          `json:"unset,omitempty"`    // settings that go back to the brokers' defaults
 }
 
 // DrainBrokerRequest keeps new replicas away from a broker and moves the present ones to others, or with Undo lets new ones

@@ -141,12 +141,12 @@ func (f *fold) keep(r meta.Result) {
 	f.mu.Unlock()
 	if t := r.Deleted; t != nil {
 		for n := range t.Partitions {
-			f.leave(f.s.newPartition(t.Name, t.ID, n, t.SegmentBytes(), f.s.placementIn(t, n)))
+			f.leave(f.s.newPartition(t.Name, t.ID, n, f.s.settingsOf(t), f.s.placementIn(t, n)))
 		}
 	}
 	for _, d := range r.Dropped {
 		pl := f.s.placementOf(nil, []uint64{d.Replica}, nil)
-		f.drop(f.s.newPartition(d.Topic.Name, d.Topic.ID, int(d.Partition), d.Topic.SegmentBytes(), pl))
+		f.drop(f.s.newPartition(d.Topic.Name, d.Topic.ID, int(d.Partition), f.s.settingsOf(d.Topic), pl))
 	}
 }
 

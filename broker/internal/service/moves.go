@@ -55,7 +55,7 @@ func (s *Service) checkTarget(t *meta.Topic, c meta.ReassignPartition) *protocol
 	return nil
 }
 
-// alterTopic changes the number of a topic's replicas.
+// alterTopic changes a topic's settings, the number of its replicas, or both.
 func (s *Service) alterTopic(ctx context.Context, c *call) *protocol.Response {
 	var req protocol.AlterTopicRequest
 	e := decodeJSON(c.req, &req)
@@ -70,8 +70,18 @@ func (s *Service) alterTopic(ctx context.Context, c *call) *protocol.Response {
 		if t == nil {
 			return nil, protocol.Errorf(protocol.UnknownTopicOrPartition, "topic %q does not exist", req.Name)
 		}
+		var cmds []meta.Command
+		if len(req.Config)+len(req.Unset) > 0 {
+			cmd := meta.AlterConfig{Name: t.Name, ID: t.ID, Set: req.Config, Unset: req.Unset}
+			if e := meta.CheckAlterConfig(snap, cmd); e != nil {
+				return nil, e
+			}
+			if cmds = append(cmds, cmd); req.Replicas == 0 {
+				return cmds, nil
+			}
+		}
 		plan, e := meta.PlanReplicas(snap, s.alive, t, req.Replicas)
-		return commands(plan), e
+		return append(cmds, commands(plan)...), e
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/logq/logq/internal/meta"
 	"github.com/logq/logq/internal/protocol"
 	"github.com/logq/logq/internal/statefile"
 )
@@ -19,13 +20,15 @@ type Options struct {
 	// Known is what this broker knew of the others when it stopped, by which they are judged too until the metadata is known
 	// again.
 	Known     map[protocol.BrokerID]Intro
-	ClusterID string       // id to give a new cluster; empty = random
-	Host      Host         // required
-	Peers     Peers        // required if there are other brokers
-	Network   Network      // told which brokers there are; nil = they are always the same
-	OnFenced  func(error)  // told, once, that the broker must not go on with its data directory; nil = nobody
-	States    States       // where the metadata's state is kept
-	Logger    *slog.Logger // nil = none
+	ClusterID string      // id to give a new cluster; empty = random
+	Host      Host        // required
+	Peers     Peers       // required if there are other brokers
+	Network   Network     // told which brokers there are; nil = they are always the same
+	OnFenced  func(error) // told, once, that the broker must not go on with its data directory; nil = nobody
+	States    States      // where the metadata's state is kept
+	// Defaults are in force for topics that say nothing else; those that are 0 take the defaults named there.
+	Defaults meta.Settings
+	Logger   *slog.Logger // nil = none
 
 	// WalkCompressed has the leader decompress every batch and check each record, as it does with uncompressed ones. Worth
 	// its cost (a CPU-second a gigabyte) where producers are not trusted to compress what they say.
@@ -125,6 +128,7 @@ func (o *Options) complete() error {
 	orDefault(&o.States.Records, defaultStateRecords)
 	orDefault(&o.States.Bytes, defaultStateBytes)
 	orDefault(&o.States.SegmentBytes, defaultMetaSegmentBytes)
+	o.Defaults = o.Defaults.Or(defaultSettings)
 	if len(o.Brokers) == 0 {
 		o.Brokers = []protocol.BrokerID{o.ID}
 	}
@@ -133,6 +137,9 @@ func (o *Options) complete() error {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	var errs []error
+	if e := o.Defaults.Check("option Defaults"); e != nil {
+		errs = append(errs, e)
+	}
 	if o.ID == 0 {
 		errs = append(errs, errors.New("option ID must be from 1 to 65535"))
 	}

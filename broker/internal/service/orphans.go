@@ -22,7 +22,7 @@ func (f *fold) sweep() {
 	for _, t := range f.state.Snapshot().Topics() {
 		for n := range t.Partitions {
 			if pl := s.placementIn(t, n); pl.self != 0 {
-				known[s.newPartition(t.Name, t.ID, n, 0, pl).spec().Name] = true
+				known[s.newPartition(t.Name, t.ID, n, s.settingsOf(t), pl).spec().Name] = true
 			}
 		}
 	}
@@ -68,7 +68,7 @@ func (s *Service) partitionIn(name string) *partition {
 	if err != nil || n < 0 || n >= protocol.MaxPartitions {
 		return nil
 	}
-	p := s.newPartition(rest[:i], id, n, 0, s.placementOf(nil, []uint64{protocol.ReplicaOf(s.id, incarnation)}, nil))
+	p := s.newPartition(rest[:i], id, n, &s.opts.Defaults, s.placementOf(nil, []uint64{protocol.ReplicaOf(s.id, incarnation)}, nil))
 	if p.spec().Name != name {
 		return nil
 	}

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/logq/logq/internal/meta"
 	"github.com/logq/logq/internal/protocol"
 )
 
@@ -17,7 +18,7 @@ func TestPartitionIn(t *testing.T) {
 	for _, topic := range []string{"t", "orders.eu-west", "a-1-r2", "x-r", strings.Repeat("long", 60)} {
 		for _, incarnation := range []uint64{0, 1, 1<<48 - 1} {
 			id := newTopicID()
-			want := s.newPartition(topic, id, 41, 0, s.placementOf(nil, []uint64{protocol.ReplicaOf(7, incarnation)}, nil)).spec()
+			want := s.newPartition(topic, id, 41, &meta.Settings{}, s.placementOf(nil, []uint64{protocol.ReplicaOf(7, incarnation)}, nil)).spec()
 			p := s.partitionIn(want.Name)
 			if p == nil {
 				t.Errorf("%s is not taken for a replica", want.Name)

@@ -197,9 +197,9 @@ func (f *fold) install(state *meta.State, index uint64) {
 			was := s.placementIn(t, n)
 			switch {
 			case !same:
-				f.leave(s.newPartition(t.Name, t.ID, n, 0, was))
+				f.leave(s.newPartition(t.Name, t.ID, n, s.settingsOf(t), was))
 			case s.placementIn(next, n).self != was.self:
-				f.drop(s.newPartition(t.Name, t.ID, n, 0, s.placementOf(nil, []uint64{was.self}, nil)))
+				f.drop(s.newPartition(t.Name, t.ID, n, s.settingsOf(t), s.placementOf(nil, []uint64{was.self}, nil)))
 			}
 		}
 	}

@@ -46,7 +46,7 @@ func (f *fold) restore() error {
 	}
 	f.state, f.since.index, f.given = state, found.State.Index, found.State.Next
 	for _, r := range waste {
-		f.leave(f.s.newPartition(r.Topic, r.ID, int(r.Partition), 0, f.s.placementOf(nil, []uint64{r.Replica}, nil)))
+		f.leave(f.s.newPartition(r.Topic, r.ID, int(r.Partition), &f.s.opts.Defaults, f.s.placementOf(nil, []uint64{r.Replica}, nil)))
 	}
 	return nil
 }

@@ -27,12 +27,11 @@ type topic struct {
 
 // partition is a partition of a topic, whether this broker has a replica of it or not.
 type partition struct {
-	name    string // of the topic
-	id      protocol.Partition
-	topicID protocol.TopicID
-	segment int64 // segment size, 0 = default
-
-	place atomic.Pointer[placement] // replaced when replicas move
+	name     string // of the topic
+	id       protocol.Partition
+	topicID  protocol.TopicID
+	place    atomic.Pointer[placement]     // replaced when replicas move
+	settings atomic.Pointer[meta.Settings] // with the broker's defaults; replaced when the topic's change
 
 	group   atomic.Pointer[openGroup]      // nil while this broker's replica is not open
 	openErr atomic.Pointer[protocol.Error] // why not
@@ -111,7 +110,7 @@ func (p *partition) spec() Spec {
 	const most = 150
 	pl := p.place.Load()
 	spec := Spec{
-		Topic: p.topicID, Partition: p.id, Self: pl.self, Voters: pl.voters, SegmentBytes: p.segment,
+		Topic: p.topicID, Partition: p.id, Self: pl.self, Voters: pl.voters, SegmentBytes: p.settings.Load().SegmentBytes,
 		Name: fmt.Sprintf("%s-%d-%s", p.name[:min(len(p.name), most)], p.id, p.topicID),
 	}
 	if n := protocol.IncarnationOf(pl.self); n > 0 {
@@ -120,8 +119,9 @@ func (p *partition) spec() Spec {
 	return spec
 }
 
-func (s *Service) newPartition(name string, id protocol.TopicID, n int, segment int64, pl *placement) *partition {
-	p := &partition{name: name, id: protocol.Partition(n), topicID: id, segment: segment}
+func (s *Service) newPartition(name string, id protocol.TopicID, n int, settings *meta.Settings, pl *placement) *partition {
+	p := &partition{name: name, id: protocol.Partition(n), topicID: id}
+	p.settings.Store(settings)
 	p.inflight.limit = s.opts.PartitionInflightBytes
 	p.place.Store(pl)
 	return p
@@ -130,16 +130,17 @@ func (s *Service) newPartition(name string, id protocol.TopicID, n int, segment 
 // newMetaPartition returns the partition of the metadata. Its group was made with a replica on each of the brokers with which
 // the cluster began; one that has joined learns from the log who belongs to it.
 func (s *Service) newMetaPartition() *partition {
+	settings := &meta.Settings{SegmentBytes: s.opts.States.SegmentBytes} // it is trimmed to what is in its files
 	if s.opts.Incarnation > 0 {
 		self := protocol.ReplicaOf(s.id, s.opts.Incarnation)
 		pl := s.placementOf(nil, []uint64{self}, nil)
-		return s.newPartition(protocol.MetaTopic, protocol.MetaTopicID, 0, s.opts.States.SegmentBytes, pl)
+		return s.newPartition(protocol.MetaTopic, protocol.MetaTopicID, 0, settings, pl)
 	}
 	voters := make([]uint64, len(s.opts.Brokers))
 	for i, b := range s.opts.Brokers {
 		voters[i] = protocol.ReplicaOf(b, 0)
 	}
-	return s.newPartition(protocol.MetaTopic, protocol.MetaTopicID, 0, s.opts.States.SegmentBytes, s.placementOf(voters, voters, nil))
+	return s.newPartition(protocol.MetaTopic, protocol.MetaTopicID, 0, settings, s.placementOf(voters, voters, nil))
 }
 
 // newTable joins a snapshot with the partitions of the table before.
@@ -154,12 +155,15 @@ func (s *Service) newTable(old *table, snap meta.Snapshot) *table {
 		switch {
 		case have == nil || have.ID != mt.ID:
 			have = &topic{Topic: mt, parts: make([]*partition, len(mt.Partitions))}
+			settings := s.settingsOf(mt)
 			for i := range mt.Partitions {
-				have.parts[i] = s.newPartition(mt.Name, mt.ID, i, mt.SegmentBytes(), s.placementIn(mt, i))
+				have.parts[i] = s.newPartition(mt.Name, mt.ID, i, settings, s.placementIn(mt, i))
 			}
 		case have.Topic != mt:
 			have = &topic{Topic: mt, parts: have.parts}
+			settings := s.settingsOf(mt)
 			for i, p := range have.parts {
+				p.settings.Store(settings)
 				s.replace(p, s.placementIn(mt, i))
 			}
 		}
@@ -169,6 +173,12 @@ func (s *Service) newTable(old *table, snap meta.Snapshot) *table {
 		}
 	}
 	return t
+}
+
+// settingsOf returns what is in force for the topic on this broker.
+func (s *Service) settingsOf(t *meta.Topic) *meta.Settings {
+	in := t.Settings().Or(s.opts.Defaults)
+	return &in
 }
 
 func (s *Service) placementIn(t *meta.Topic, n int) *placement {

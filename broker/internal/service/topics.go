@@ -262,10 +262,19 @@ func (s *Service) describeTopic(ctx context.Context, c *call) *protocol.Response
 
 // topicInfo describes a topic as far as every broker knows it.
 func (s *Service) topicInfo(t *topic) protocol.TopicInfo {
-	info := protocol.TopicInfo{Name: t.Name, ID: t.ID, Bind: t.Bind, Config: t.Config, Partitions: make([]protocol.PartitionInfo, len(t.parts))}
+	info := protocol.TopicInfo{Name: t.Name, ID: t.ID, Bind: t.Bind, Config: t.Config, Defaults: s.defaultsOf(t.Topic), Partitions: make([]protocol.PartitionInfo, len(t.parts))}
 	for i, p := range t.parts {
 		l := s.leaderOf(p)
 		info.Partitions[i] = protocol.PartitionInfo{ID: p.id, Leader: l.broker, Term: l.term, Replicas: p.on(), Target: brokersOf(p.place.Load().target)}
 	}
 	return info
+}
+
+// defaultsOf returns the settings in force that the topic does not have itself.
+func (s *Service) defaultsOf(t *meta.Topic) map[string]string {
+	all := s.settingsOf(t).Map()
+	for name := range t.Config {
+		delete(all, name)
+	}
+	return all
 }

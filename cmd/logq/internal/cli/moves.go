@@ -23,19 +23,37 @@ func waitFlags() []cli.Flag {
 
 func topicAlter(env Env) *cli.Command {
 	return &cli.Command{
-		Name: "alter", Usage: "change a topic's number of replicas, while it is in use", ArgsUsage: "NAME",
-		Description: "New replicas are put on the brokers that carry least, and copy the data before they count.\n\nExamples:\n" +
+		Name: "alter", Usage: "change a topic's settings or number of replicas, while it is in use", ArgsUsage: "NAME",
+		Description: "A setting without a value, KEY=, goes back to the brokers' default. New replicas are put on the brokers\n" +
+			"that carry least, and copy the data before they count.\n\nExamples:\n" +
+			"  logq topic alter events --config retention.ms=86400000 --config retention.bytes=\n" +
 			"  logq topic alter events --replicas 5 --wait\n  logq topic alter events --replicas 3",
-		Flags: adminFlags(append(waitFlags(), &cli.IntFlag{Name: "replicas", Aliases: []string{"r"}, Usage: "`N` brokers shall hold each partition"})...),
+		Flags: adminFlags(append(waitFlags(),
+			&cli.IntFlag{Name: "replicas", Aliases: []string{"r"}, Usage: "`N` brokers shall hold each partition"},
+			&cli.StringSliceFlag{Name: "config", Usage: "a setting as `KEY=VALUE`, or KEY= for the default; may be repeated"},
+		)...),
 		Action: func(c *cli.Context) error {
 			name, err := topicArg(c)
 			if err != nil {
 				return err
 			}
-			if c.Int("replicas") < 1 {
-				return usagef("%s: --replicas is missing: how many brokers shall hold each partition", c.Command.HelpName)
+			set, unset, err := parseChanges(c.StringSlice("config"))
+			if err != nil {
+				return err
+			}
+			changes := len(set)+len(unset) > 0
+			if c.Int("replicas") < 1 && (c.IsSet("replicas") || !changes) {
+				return usagef("%s: give --config KEY=VALUE, or with --replicas how many brokers shall hold each partition", c.Command.HelpName)
 			}
 			return ask(c, env, func(ctx context.Context, a *admin.Admin) error {
+				if changes {
+					if err := a.AlterConfig(ctx, name, set, unset); err != nil {
+						return err
+					}
+				}
+				if !c.IsSet("replicas") {
+					return said(c, env, fmt.Sprintf("%s: %s changed", name, plural(int64(len(set)+len(unset)), "setting")))
+				}
 				n, err := a.SetReplicas(ctx, name, c.Int("replicas"))
 				if err != nil {
 					return err

@@ -85,6 +85,26 @@ var serverSettings = []setting{
 		c.broker.Buffered, err = strconv.ParseBool(v)
 		return err
 	}},
+	{name: "retention-time", usage: "`TIME` after which records may be dropped, for topics that don't say; off: never", value: "168h", set: func(c *serverConfig, v string) (err error) {
+		if c.broker.RetentionTime = -1; v != "off" {
+			c.broker.RetentionTime, err = positive(v)
+		}
+		return err
+	}},
+	{name: "retention-bytes", usage: "`SIZE` of a partition from which its oldest records are dropped, for topics that don't say; off: any", value: "off", set: func(c *serverConfig, v string) (err error) {
+		if c.broker.RetentionBytes = -1; v != "off" {
+			c.broker.RetentionBytes, err = byteCount(v)
+		}
+		return err
+	}},
+	{name: "segment-bytes", usage: "`SIZE` at which a segment file is closed, for topics that don't say", value: "128MiB", set: func(c *serverConfig, v string) (err error) {
+		c.broker.SegmentBytes, err = byteCount(v)
+		return err
+	}},
+	{name: "segment-time", usage: "`TIME` after which a segment file is closed, for topics that don't say", value: "168h", set: func(c *serverConfig, v string) (err error) {
+		c.broker.SegmentTime, err = positive(v)
+		return err
+	}},
 	{name: "recovery-rate", usage: "`SIZE` per second, at most, read for replicas that are far behind or new", value: "100MiB", set: func(c *serverConfig, v string) (err error) {
 		c.broker.RecoveryBytesPerSecond, err = byteCount(v)
 		return err

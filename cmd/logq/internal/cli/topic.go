@@ -28,8 +28,10 @@ func adminFlags(more ...cli.Flag) []cli.Flag {
 func topicCreate(env Env) *cli.Command {
 	return &cli.Command{
 		Name: "create", Usage: "create a topic", ArgsUsage: "NAME",
-		Description: "A name is 1 to 249 bytes: dot-separated words of letters, digits, \"-\" and \"_\".\n\nExamples:\n" +
+		Description: "A name is 1 to 249 bytes: dot-separated words of letters, digits, \"-\" and \"_\".\n" +
+			"Settings: retention.ms, retention.bytes, segment.bytes, segment.ms; see the reference.\n\nExamples:\n" +
 			"  logq topic create events --partitions 8 --replicas 3\n" +
+			"  logq topic create clicks --config retention.ms=86400000 --config segment.ms=3600000   keep a day\n" +
 			"  logq topic create audit.eu --bind 'audit.eu.>'   store what is published there as well",
 		Flags: adminFlags(
 			&cli.IntFlag{Name: "partitions", Aliases: []string{"p"}, Usage: "`N` partitions: order holds within each", Value: 1},
@@ -110,6 +112,20 @@ func parseConfig(settings []string) (map[string]string, error) {
 	return config, nil
 }
 
+// parseChanges reads KEY=VALUE, and KEY= for a setting that goes back to its default.
+func parseChanges(settings []string) (set map[string]string, unset []string, err error) {
+	if set, err = parseConfig(settings); err != nil {
+		return nil, nil, err
+	}
+	for _, k := range slices.Sorted(maps.Keys(set)) {
+		if set[k] == "" {
+			unset = append(unset, k)
+			delete(set, k)
+		}
+	}
+	return set, unset, nil
+}
+
 func topicList(env Env) *cli.Command {
 	return &cli.Command{
 		Name: "list", Usage: "list the topics", Flags: adminFlags(),
@@ -157,6 +173,7 @@ type describeJSON struct {
 	ID         protocol.TopicID  `json:"id"`
 	Bind       string            `json:"bind,omitempty"`
 	Config     map[string]string `json:"config,omitempty"`
+	Defaults   map[string]string `json:"defaults,omitempty"`
 	Partitions []partitionJSON   `json:"partitions"`
 }
 
@@ -177,7 +194,7 @@ func topicDescribe(env Env) *cli.Command {
 	return &cli.Command{
 		Name: "describe", Usage: "show a topic's partitions, leaders and offsets", ArgsUsage: "NAME", Flags: adminFlags(),
 		Description: "LAG is how many entries of the leader's log each replica lacks, in the order of REPLICAS.\n" +
-			"HIGH is the high watermark: the offset after the last committed record.\n\nExamples:\n" +
+			"HIGH is the high watermark: the offset after the last committed record.\nConfig are the topic's own settings, default those of the broker asked.\n\nExamples:\n" +
 			"  logq topic describe events\n  logq topic describe events --json | jq '.partitions[] | {id, leader, high_watermark}'",
 		Action: func(c *cli.Context) error {
 			name, err := topicArg(c)
@@ -199,7 +216,7 @@ func topicDescribe(env Env) *cli.Command {
 }
 
 func describe(t protocol.TopicInfo) describeJSON {
-	d := describeJSON{Name: t.Name, ID: t.ID, Bind: t.Bind, Config: t.Config, Partitions: []partitionJSON{}}
+	d := describeJSON{Name: t.Name, ID: t.ID, Bind: t.Bind, Config: t.Config, Defaults: t.Defaults, Partitions: []partitionJSON{}}
 	for _, p := range t.Partitions {
 		d.Partitions = append(d.Partitions, partitionJSON{
 			ID: p.ID, Leader: p.Leader, Term: p.Term, Replicas: nonNil(p.Replicas), InSync: nonNil(p.InSync), Target: p.Target,
@@ -216,6 +233,9 @@ func printTopic(env Env, t protocol.TopicInfo) error {
 	}
 	for _, k := range slices.Sorted(maps.Keys(t.Config)) {
 		fmt.Fprintf(env.Out, "config    %s=%s\n", k, t.Config[k])
+	}
+	for _, k := range slices.Sorted(maps.Keys(t.Defaults)) {
+		fmt.Fprintf(env.Out, "default   %s=%s\n", k, t.Defaults[k])
 	}
 	fmt.Fprintln(env.Out)
 	rows := [][]string{{"PARTITION", "LEADER", "TERM", "REPLICAS", "IN SYNC", "LAG", "START", "HIGH", ""}}
