@@ -116,8 +116,11 @@ var table = map[string]Package{
 	"internal/sim/mutants": {Layer: T},
 	"internal/sim/soak":    {Layer: T, Imports: []string{"internal/sim"}},
 	"internal/powerloss":   {Layer: T, Imports: []string{"internal/vfs"}, External: []string{fuse}},
-	"internal/lint":        {Layer: T},
-	"tests/system":         {Layer: T, Imports: []string{"producer"}, External: []string{nats}},
+	"internal/powerloss/run": {Layer: T, Imports: []string{
+		"internal/powerloss", "internal/vfs", "producer", "consumer", "admin",
+	}, External: []string{nats}},
+	"internal/lint": {Layer: T},
+	"tests/system":  {Layer: T, Imports: []string{"producer"}, External: []string{nats}},
 }
 
 // testSupport may be imported by the tests of any package that is not below it.

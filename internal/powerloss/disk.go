@@ -43,6 +43,11 @@ type Counts struct {
 	Lied                  int64 // of both
 }
 
+// String is the counts in words.
+func (c Counts) String() string {
+	return fmt.Sprintf("%d writes of %d MiB (%d direct), %d fsyncs of files and %d of directories", c.Writes, c.Bytes>>20, c.Direct, c.Fsyncs, c.DirFsyncs)
+}
+
 type counts struct{ writes, bytes, direct, fsyncs, dirFsyncs, lied atomic.Int64 }
 
 // PrerequisiteError says that this machine can't mount the disk.

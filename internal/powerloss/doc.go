@@ -3,15 +3,23 @@
 // knows what was made durable by fsync and what was only written. After the brokers
 // were killed, [Disk.Cut] drops what was not durable, in whole, at random by block,
 // or torn at sectors, as [vfs.CrashOptions] has it, and the brokers start again on
-// what is left.
+// what is left. The [Ledger] holds what was acknowledged and what consumers have
+// seen, and compares.
 //
 //	disk, err := powerloss.Mount(dir)                        // an empty disk
 //	// … a process works in dir and is killed …
 //	err = disk.Cut(vfs.CrashOptions{Keep: 0.5, Rand: rng})   // the power goes
 //	disk.Lie(powerloss.Files)                                // fsync does nothing from now on
 //
-// It needs Linux and the right to mount FUSE file systems (root, or fusermount3). What
-// needs no mount, every operation of the file system, is tested by its own tests.
+// Command run, below, does that with three brokers, again and again:
+//
+//	go run ./internal/powerloss/run -rounds 12 -seed 1
+//
+// It needs Linux and the right to mount FUSE file systems (root, or fusermount3), so
+// it is not part of `go test ./...`: where it can't mount, it says what is missing and
+// ends with status 3, and never passes for a run that found nothing. What of this
+// package needs no mount (every operation of the file system, and the ledger) is
+// tested by its own tests.
 //
 // # What the disk does
 //

@@ -45,7 +45,7 @@ func (k *kernel) node(name string) (uint64, fuse.Status) {
 			continue
 		}
 		var out fuse.EntryOut
-		if s := k.raw.Lookup(nil, header(id), part, &out); !s.Ok() {
+		if s := k.raw.Lookup(nil, about(id), part, &out); !s.Ok() {
 			return 0, s
 		}
 		if out.NodeId == 0 { // not there, and the kernel may remember that
@@ -56,7 +56,7 @@ func (k *kernel) node(name string) (uint64, fuse.Status) {
 	return id, fuse.OK
 }
 
-func header(id uint64) *fuse.InHeader { return &fuse.InHeader{NodeId: id} }
+func about(id uint64) *fuse.InHeader { return &fuse.InHeader{NodeId: id} }
 
 // at splits a path into its directory's number and its base.
 func (k *kernel) at(name string) (uint64, string) {
@@ -79,7 +79,7 @@ func (k *kernel) create(name string, flags uint32) (*opened, fuse.Status) {
 	k.t.Helper()
 	dir, base := k.at(name)
 	var out fuse.CreateOut
-	s := k.raw.Create(nil, &fuse.CreateIn{InHeader: *header(dir), Flags: flags | syscall.O_RDWR}, base, &out)
+	s := k.raw.Create(nil, &fuse.CreateIn{InHeader: *about(dir), Flags: flags | syscall.O_RDWR}, base, &out)
 	return &opened{k, k.raw, out.NodeId, out.Fh}, s
 }
 
@@ -89,24 +89,24 @@ func (k *kernel) open(name string, flags uint32) (*opened, fuse.Status) {
 		return nil, s
 	}
 	var out fuse.OpenOut
-	s = k.raw.Open(nil, &fuse.OpenIn{InHeader: *header(id), Flags: flags | syscall.O_RDWR}, &out)
+	s = k.raw.Open(nil, &fuse.OpenIn{InHeader: *about(id), Flags: flags | syscall.O_RDWR}, &out)
 	return &opened{k, k.raw, id, out.Fh}, s
 }
 
 func (k *kernel) mkdir(name string) fuse.Status {
 	dir, base := k.at(name)
-	return k.raw.Mkdir(nil, &fuse.MkdirIn{InHeader: *header(dir)}, base, new(fuse.EntryOut))
+	return k.raw.Mkdir(nil, &fuse.MkdirIn{InHeader: *about(dir)}, base, new(fuse.EntryOut))
 }
 
 func (k *kernel) remove(name string) fuse.Status {
 	dir, base := k.at(name)
-	return k.raw.Unlink(nil, header(dir), base)
+	return k.raw.Unlink(nil, about(dir), base)
 }
 
 func (k *kernel) rename(from, to string) fuse.Status {
 	dir, base := k.at(from)
 	toDir, toBase := k.at(to)
-	return k.raw.Rename(nil, &fuse.RenameIn{InHeader: *header(dir), Newdir: toDir}, base, toBase)
+	return k.raw.Rename(nil, &fuse.RenameIn{InHeader: *about(dir), Newdir: toDir}, base, toBase)
 }
 
 func (k *kernel) syncDir(name string) fuse.Status {
@@ -115,14 +115,14 @@ func (k *kernel) syncDir(name string) fuse.Status {
 		return s
 	}
 	var out fuse.OpenOut
-	if s := k.raw.OpenDir(nil, &fuse.OpenIn{InHeader: *header(id)}, &out); !s.Ok() {
+	if s := k.raw.OpenDir(nil, &fuse.OpenIn{InHeader: *about(id)}, &out); !s.Ok() {
 		return s
 	}
-	return k.raw.FsyncDir(nil, &fuse.FsyncIn{InHeader: *header(id), Fh: out.Fh})
+	return k.raw.FsyncDir(nil, &fuse.FsyncIn{InHeader: *about(id), Fh: out.Fh})
 }
 
 func (f *opened) write(data []byte, off int64) fuse.Status {
-	n, s := f.raw.Write(nil, &fuse.WriteIn{InHeader: *header(f.id), Fh: f.fh, Offset: uint64(off), Size: uint32(len(data))}, data)
+	n, s := f.raw.Write(nil, &fuse.WriteIn{InHeader: *about(f.id), Fh: f.fh, Offset: uint64(off), Size: uint32(len(data))}, data)
 	if s.Ok() && int(n) != len(data) {
 		f.k.t.Fatalf("wrote %d of %d bytes", n, len(data))
 	}
@@ -130,30 +130,30 @@ func (f *opened) write(data []byte, off int64) fuse.Status {
 }
 
 func (f *opened) sync() fuse.Status {
-	return f.raw.Fsync(nil, &fuse.FsyncIn{InHeader: *header(f.id), Fh: f.fh})
+	return f.raw.Fsync(nil, &fuse.FsyncIn{InHeader: *about(f.id), Fh: f.fh})
 }
 
 func (f *opened) allocate(off, n uint64, mode uint32) fuse.Status {
-	return f.raw.Fallocate(nil, &fuse.FallocateIn{InHeader: *header(f.id), Fh: f.fh, Offset: off, Length: n, Mode: mode})
+	return f.raw.Fallocate(nil, &fuse.FallocateIn{InHeader: *about(f.id), Fh: f.fh, Offset: off, Length: n, Mode: mode})
 }
 
 func (f *opened) truncate(size uint64) fuse.Status {
 	return f.raw.SetAttr(nil, &fuse.SetAttrIn{SetAttrInCommon: fuse.SetAttrInCommon{
-		InHeader: *header(f.id), Valid: fuse.FATTR_SIZE | fuse.FATTR_FH, Fh: f.fh, Size: size,
+		InHeader: *about(f.id), Valid: fuse.FATTR_SIZE | fuse.FATTR_FH, Fh: f.fh, Size: size,
 	}}, new(fuse.AttrOut))
 }
 
 func (f *opened) size() uint64 {
 	f.k.t.Helper()
 	var out fuse.AttrOut
-	if s := f.raw.GetAttr(nil, &fuse.GetAttrIn{InHeader: *header(f.id)}, &out); !s.Ok() {
+	if s := f.raw.GetAttr(nil, &fuse.GetAttrIn{InHeader: *about(f.id)}, &out); !s.Ok() {
 		f.k.t.Fatalf("getattr: %v", s)
 	}
 	return out.Size
 }
 
 func (f *opened) read(n int, off int64) ([]byte, fuse.Status) {
-	r, s := f.raw.Read(nil, &fuse.ReadIn{InHeader: *header(f.id), Fh: f.fh, Offset: uint64(off), Size: uint32(n)}, make([]byte, n))
+	r, s := f.raw.Read(nil, &fuse.ReadIn{InHeader: *about(f.id), Fh: f.fh, Offset: uint64(off), Size: uint32(n)}, make([]byte, n))
 	if !s.Ok() {
 		return nil, s
 	}
