@@ -15,6 +15,7 @@ import (
 type flusher struct {
 	busy  bool // guarded by Log.mu
 	gone  []*segment
+	end   *cutEnd    // what will be the end of the log; nil if nothing is cut off
 	after []*segment // files to be removed when the steps are done
 	steps []step
 	bufs  [][]byte
@@ -72,6 +73,7 @@ func (l *Log) take() (bool, error) {
 	}
 	fl.steps = fl.steps[:0]
 	fl.bufs = fl.bufs[:0]
+	fl.end = l.cutEnd()
 	for ; i < len(l.segs); i++ {
 		l.takeSegment(l.segs[i], i == len(l.segs)-1)
 	}
@@ -128,6 +130,9 @@ func (l *Log) done(err error) error {
 
 // execute does the work. No lock is held; segments' file and allocated are ours.
 func (l *Log) execute() error {
+	if err := l.checkEnd(l.flush.end); err != nil {
+		return err
+	}
 	if err := l.removeFiles(l.flush.gone); err != nil {
 		return err
 	}

@@ -135,7 +135,11 @@ func (w *world) perform(n *node, op *diskOp) error {
 	if op.err == nil || op.repair && errors.As(op.err, &unfit) {
 		return nil
 	}
-	if !isInjected(op.err) {
+	seen := n.hidden && errors.Is(op.err, segments.ErrCorrupt) // before a cut
+	if seen {
+		w.report.Found++
+	}
+	if !isInjected(op.err) && !seen {
 		return fmt.Errorf("disk of replica %d: %w", n.id, op.err)
 	}
 	w.tracef("disk of %d: %v", n.id, op.err)
