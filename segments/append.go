@@ -117,7 +117,7 @@ func (l *Log) room(size int, write Term) (*segment, *chunk) {
 	if n := len(l.segs); n > 0 {
 		seg = l.segs[n-1]
 	}
-	if seg == nil || seg.end > FileHeaderSize && seg.end+int64(size) > l.o.SegmentBytes {
+	if seg == nil || seg.end > FileHeaderSize && seg.end+int64(size) > l.o.SegmentBytes || seg.closed.Load() {
 		seg = l.newSegment(l.newID(write), l.last+1, l.next, l.lastTerm)
 		if l.o.Now != nil {
 			seg.created = l.o.Now()
@@ -170,6 +170,7 @@ func (l *Log) publishLocked(seg *segment, c *chunk, b []byte, f *Frame, loc *Loc
 		l.evict(1)
 		crowded = l.o.Memory.full()
 	}
+	seg.reopen()
 	c.starts = append(c.starts, uint32(len(c.buf)))
 	c.buf = c.buf[:len(c.buf)+len(b)]
 	seg.add(b, int64(l.o.IndexInterval))

@@ -53,6 +53,18 @@ var reopened = action{"reopen", func(d *driver) {
 	d.log = l
 }}
 
+// commitTo commits the first n entries.
+func commitTo(n int) action {
+	return action{fmt.Sprintf("commit %d", n), func(d *driver) { d.log.SetCommit(segments.Index(n)) }}
+}
+
+var seal = action{"seal", func(d *driver) {
+	_, err := d.log.Seal()
+	must(d.t, err)
+}}
+
+var finish = action{"finish", func(d *driver) { must(d.t, d.log.Finish()) }}
+
 // workloads with segments of 8 KiB: three entries of 1 KiB fill one.
 var workloads = []struct {
 	name    string
@@ -70,6 +82,10 @@ var workloads = []struct {
 	{"truncate to a border", []action{add(9, 1000), flush, cutTo(3), add(5, 800), flush}},
 	{"truncate twice", []action{add(12, 1000), flush, cutTo(10), add(6, 900), cutTo(4), add(2, 800), flush, add(1, 1), flush}},
 	{"truncate all", []action{add(7, 1000), flush, cutTo(0), add(2, 300), flush, cutTo(0), flush, add(1, 9), flush}},
+	{"seal", []action{add(10, 1000), flush, commitTo(7), seal, add(3, 1000), flush, commitTo(12), seal, add(1, 10), flush}},
+	{"finish", []action{add(2, 1000), flush, finish, reopened, add(3, 900), flush, finish, add(1, 500), flush, commitTo(2), finish, reopened, add(1, 100), flush}},
+	{"truncate behind a footer", []action{add(8, 1000), flush, commitTo(2), finish, reopened, cutTo(4), add(3, 700), flush, finish, reopened, cutTo(-1), flush, add(1, 50), flush}},
+	{"truncate to a sealed end", []action{add(8, 1000), flush, commitTo(3), seal, cutTo(3), flush, finish, reopened, add(2, 800), flush}},
 	{"truncate after reopen", []action{add(12, 1000), flush, reopened, cutTo(5), add(3, 1000), flush}},
 }
 

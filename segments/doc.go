@@ -38,13 +38,17 @@
 // after the entries were truncated, and cost memory as long as they are held.
 // Buffers passed to ReadFrames and ReadBatches are appended to.
 //
+// A disk side that calls Seal after each Flush, and Finish after the last one, gives
+// segments a footer, by which the next Open knows them without reading them.
+//
 // # Files
 //
 //	<dir>/00000000000000000001-0000000001000000.seg    header block, frames, zeros
 //	      \__ base index _____/ \_ segment ID ___/
 //
 // A frame is a header of 96 bytes (64 equal on all replicas, 32 local) and one
-// record batch. Frames never span files. The active file is preallocated in steps.
+// record batch. Frames never span files. The active file is preallocated in steps. A
+// footer behind the frames holds what follows from them, and the sparse index.
 //
 // # Errors
 //
@@ -61,7 +65,8 @@
 // The recent tail is kept in chunks of 4 KiB to 1 MiB up to Options.TailBytes, and
 // whatever is not durable beyond that. A log opened from disk has no tail until
 // something is appended, and an idle one costs a few kilobytes. The sparse index
-// takes 32 bytes for each IndexInterval of data.
+// takes 32 bytes for each IndexInterval of data in segments without a footer; of the
+// others it is read when it is needed, and kept in a part of Options.Memory.
 //
 // # Departures
 //

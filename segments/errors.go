@@ -55,7 +55,7 @@ func (e *FrameError) Error() string {
 	return fmt.Sprintf("segments: frame of entry %d at byte %d: %s", e.Index, e.Pos, e.Reason)
 }
 
-// VersionError says that a newer logq wrote a file.
+// VersionError says that another logq wrote a file, mostly a newer one.
 type VersionError struct {
 	Path          string
 	Version, Know uint32
@@ -63,6 +63,9 @@ type VersionError struct {
 
 // Error names the remedy.
 func (e *VersionError) Error() string {
+	if e.Version < e.Know {
+		return fmt.Sprintf("segments: %s has format version %d, of before the first release; this logq reads %d only: start with an empty data directory", e.Path, e.Version, e.Know)
+	}
 	return fmt.Sprintf("segments: %s has format version %d, this logq knows up to %d: start the newer logq again", e.Path, e.Version, e.Know)
 }
 

@@ -52,6 +52,7 @@ func faulted(t *testing.T, actions []action, rule vfs.Rule) bool {
 		return true
 	}
 	d.log = l
+	var sealErr error
 	for _, a := range actions {
 		switch a.name {
 		case flush.name:
@@ -60,6 +61,8 @@ func faulted(t *testing.T, actions []action, rule vfs.Rule) bool {
 			}
 		case reopened.name:
 			err = d.tryReopen()
+		case seal.name, finish.name:
+			sealErr = errors.Join(sealErr, d.trySeal(a.name))
 		default:
 			a.do(d)
 		}
@@ -75,11 +78,50 @@ func faulted(t *testing.T, actions []action, rule vfs.Rule) bool {
 	if err != nil && !errors.Is(err, rule.Err) {
 		t.Fatalf("%s: got %v", rule, err)
 	}
+	if sealErr != nil && !errors.Is(sealErr, rule.Err) {
+		t.Fatalf("%s: got %v", rule, sealErr)
+	}
+	if err == nil && sealErr != nil {
+		d.goesOn()
+		return true
+	}
 	if err == nil && rule.Op != vfs.OpAny { // a failed read or close in a reopen may do no harm
 		t.Fatalf("%s: nobody noticed", rule)
 	}
 	d.checkPoisoned(err, rule)
 	return true
+}
+
+func (d *driver) trySeal(name string) error {
+	if name == finish.name {
+		return d.log.Finish()
+	}
+	_, err := d.log.Seal()
+	return err
+}
+
+// goesOn checks that a footer that couldn't be written costs nothing: the log isn't
+// poisoned, and all that was acknowledged is there after a restart and a power loss.
+func (d *driver) goesOn() {
+	d.t.Helper()
+	must(d.t, d.log.Err())
+	for i, keep := range []float64{0, 0.3, 0.7, 1} {
+		o := d.o
+		o.FS = d.mem.Clone(vfs.CrashOptions{Keep: keep, Rand: rand.New(rand.NewPCG(uint64(i), 5))})
+		l, rec, err := segments.Open(o)
+		must(d.t, err)
+		if got := (model{entries(d.t, l)}); got.common(d.acked) != len(d.acked.frames) || len(got.frames) != len(d.acked.frames) {
+			d.t.Fatalf("keep %v: %d entries, %d were acknowledged: %+v", keep, len(got.frames), len(d.acked.frames), rec)
+		}
+		must(d.t, l.Close())
+	}
+	d.append(1)
+	d.flush()
+	must(d.t, d.log.Close())
+	l, _, err := segments.Open(d.o)
+	must(d.t, err)
+	wantEntries(d.t, l, d.now.frames)
+	must(d.t, l.Close())
 }
 
 func (d *driver) tryReopen() error {

@@ -31,25 +31,26 @@ func (op *opening) list() ([]found, error) {
 			op.rec.Warnings = append(op.rec.Warnings, fmt.Sprintf("%s is no segment and was left alone", path.Join(o.Dir, name)))
 			continue
 		}
-		files = append(files, found{name, base, id})
+		files = append(files, found{name: name, base: base, id: id})
 	}
 	slices.SortFunc(files, func(a, b found) int { return cmp.Or(cmp.Compare(a.base, b.base), cmp.Compare(a.id, b.id)) })
 	return files, nil
 }
 
-// begun returns the files of the log that was begun anew last, or all if none was:
-// the file that says so and those with higher IDs, which were made after it. The
-// others are leftovers of the log before.
+// begun reads the ends of the files and returns those of the log that was begun last,
+// by a Reset or a TrimFront, or all if none was: the file that says so and those with
+// higher IDs, which were made after it. The others are leftovers of the log before.
 func (op *opening) begun(files []found) ([]found, error) {
 	begin := ID(0)
-	for _, f := range files {
-		h, err := readHeader(op.l.o.FS, path.Join(op.l.o.Dir, f.name))
+	for i := range files {
+		f := &files[i]
+		f.err = op.readEnds(f)
 		var fault headerFault
 		var newer *VersionError
-		if err != nil && !errors.As(err, &fault) && !errors.As(err, &newer) {
-			return nil, fmt.Errorf("segments: read header of %s: %w", f.name, err)
+		if f.err != nil && !errors.As(f.err, &fault) && !errors.As(f.err, &newer) {
+			return nil, fmt.Errorf("segments: read header of %s: %w", f.name, f.err)
 		}
-		if err == nil && h.Start && h.ID == f.id && h.Identity == op.l.o.Identity {
+		if h := &f.header; f.err == nil && h.Start && h.ID == f.id && h.Identity == op.l.o.Identity {
 			begin = max(begin, f.id)
 		}
 	}
@@ -80,7 +81,7 @@ func (op *opening) remove() error {
 	return nil
 }
 
-// removeLeftovers removes what a Reset was stopped from removing.
+// removeLeftovers removes what a Reset or a TrimFront was stopped from removing.
 func (op *opening) removeLeftovers() error {
 	o := &op.l.o
 	for _, name := range op.leftovers {
@@ -90,7 +91,7 @@ func (op *opening) removeLeftovers() error {
 		if err := o.FS.SyncDir(o.Dir); err != nil {
 			return fmt.Errorf("segments: sync directory %s: %w", o.Dir, err)
 		}
-		op.rec.Warnings = append(op.rec.Warnings, fmt.Sprintf("%s belonged to a log that was begun anew and was removed", name))
+		op.rec.Warnings = append(op.rec.Warnings, fmt.Sprintf("%s lies before the log's start and was removed", name))
 	}
 	return nil
 }

@@ -17,9 +17,11 @@ type flusher struct {
 	gone  []*segment
 	end   *cutEnd    // what will be the end of the log; nil if nothing is cut off
 	after []*segment // files to be removed when the steps are done
-	steps []step
-	bufs  [][]byte
-	stats Stats // counted here, added under mu
+	// Before these are removed, the header of the one in which the log begins says so.
+	begins *segment
+	steps  []step
+	bufs   [][]byte
+	stats  Stats // counted here, added under mu
 	// What one write takes: whole blocks, and those of them that are copies.
 	blocks   [][]byte
 	edges    []*[blockBytes]byte
@@ -29,9 +31,10 @@ type flusher struct {
 // step is what a Flush does to one file.
 type step struct {
 	seg   *segment
-	make  bool  // make the file first
-	cut   bool  // then cut it at from
-	from  int64 // write bufs from here
+	make  bool       // make the file first
+	head  FileHeader // with this
+	cut   bool       // then cut it at from
+	from  int64      // write bufs from here
 	bufs  [][]byte
 	end   int64 // the file's data ends here afterwards
 	close bool  // the log rolls to the next: cut what was preallocated too much
@@ -79,6 +82,10 @@ func (l *Log) take() (bool, error) {
 	}
 	l.taken = l.last
 	fl.after, l.replaced = l.replaced, fl.after[:0]
+	fl.begins = nil
+	if len(l.segs) > 0 && l.segs[0].rehead {
+		fl.begins, l.segs[0].rehead = l.segs[0], false
+	}
 	fl.busy = len(fl.gone) > 0 || len(fl.after) > 0 || len(fl.steps) > 0
 	return fl.busy, nil
 }
@@ -86,6 +93,9 @@ func (l *Log) take() (bool, error) {
 func (l *Log) takeSegment(s *segment, active bool) {
 	fl := &l.flush
 	st := step{seg: s, make: !s.made, cut: s.cut, from: s.taken, end: s.end, close: !active}
+	if st.make {
+		st.head = l.fileHeader(s)
+	}
 	n := len(fl.bufs)
 	for _, c := range l.tail.chunks {
 		if end := c.pos + int64(len(c.buf)); c.seg == s && end > s.taken {
@@ -141,6 +151,11 @@ func (l *Log) execute() error {
 			return err
 		}
 	}
+	if l.flush.begins != nil {
+		if err := l.writeHeader(l.flush.begins); err != nil {
+			return fmt.Errorf("begin the log later: %w", err)
+		}
+	}
 	return l.removeFiles(l.flush.after)
 }
 
@@ -164,6 +179,7 @@ func (l *Log) executeStep(st *step) error {
 		return err
 	}
 	if st.cut {
+		l.settle(s)
 		// Before anything is written over what was dropped: see format.md.
 		if err := s.file.Truncate(st.from); err != nil {
 			return fmt.Errorf("cut truncated entries: %w", err)
@@ -223,7 +239,7 @@ func (l *Log) writeFrames(st *step) error {
 func (l *Log) openFile(st *step) (err error) {
 	s := st.seg
 	if st.make {
-		return l.makeFile(s, st.end)
+		return l.makeFile(s, &st.head, st.end)
 	}
 	if s.file != nil {
 		return nil
@@ -252,10 +268,9 @@ func (l *Log) openWrite(name string) (vfs.File, error) {
 
 // makeFile makes the file with its header, durable with its name before the
 // first frame is written.
-func (l *Log) makeFile(s *segment, end int64) (err error) {
-	h := l.fileHeader(s)
+func (l *Log) makeFile(s *segment, h *FileHeader, end int64) (err error) {
 	name := s.path
-	if s.starts {
+	if h.Start {
 		name += startSuffix
 	}
 	if s.file, err = l.o.FS.Create(name); err != nil {
@@ -271,7 +286,7 @@ func (l *Log) makeFile(s *segment, end int64) (err error) {
 	if err := l.sync(s); err != nil {
 		return err
 	}
-	if s.starts {
+	if h.Start {
 		// From this moment on the files of the old log are leftovers.
 		if err := l.o.FS.Rename(name, s.path); err != nil {
 			return fmt.Errorf("begin a new log: %w", err)

@@ -158,6 +158,19 @@ func TestDocument(t *testing.T) {
 			{posPayloadCRC, 4, "payload_crc"}, {posReplicatedCRC, 4, "replicated_crc"}, {posWriteTerm, 8, "write_term"},
 			{posDurableThrough, 8, "durable_through"}, {posCommit, 8, "commit"}, {posConfigBack, 4, "config_back"}, {posLocalCRC, 4, "local_crc"},
 		},
+		"### Footer": {
+			{posMarkIndex, 8, "mark_index"}, {posMarkOffset, 8, "mark_offset"}, {posMarkPosition, 8, "mark_position"}, {posMarkBefore, 8, "mark_before"},
+		},
+		"### Footer info": {
+			{posFirstIndex, 8, "first_index"}, {posLastIndex, 8, "last_index"}, {posFirstOffset, 8, "first_offset"}, {posNextOffset, 8, "next_offset"},
+			{posFootPrevTerm, 8, "prev_term"}, {posLastTerm, 8, "last_term"}, {posFootWrite, 8, "write_term"}, {posFootDurable, 8, "durable"},
+			{posFootCommit, 8, "commit"}, {posFootConfig, 8, "config_index"}, {posFootMaxTime, 8, "max_timestamp"}, {posEnd, 8, "end"},
+			{posFramesCRC, 4, "frames_crc"}, {posFootFlags, 4, "flags"}, {posMarks, 4, "marks"}, {posIndexCRC, 4, "index_crc"},
+			{posTerms, 4, "terms"}, {posConfigs, 4, "configs"},
+		},
+		"### Footer trailer": {
+			{posInfoLen, 4, "info_len"}, {posFootVersion, 4, "footer_version"}, {posFootMagic, 4, "footer_magic"}, {posFootCRC, 4, "footer_crc"},
+		},
 	}
 	row := regexp.MustCompile(`^\| (\d+) \| (\d+) \| (\w+) \|`)
 	got := map[string][][3]any{}
@@ -172,7 +185,10 @@ func TestDocument(t *testing.T) {
 			got[section] = append(got[section], [3]any{off, size, m[3]})
 		}
 	}
-	ends := map[string]int{"### Header block": FileHeaderSize, "### Frame": FrameHeaderSize}
+	ends := map[string]int{
+		"### Header block": FileHeaderSize, "### Frame": FrameHeaderSize,
+		"### Footer": markSize, "### Footer info": footInfoSize, "### Footer trailer": trailerSize,
+	}
 	for section, want := range fields {
 		if fmt.Sprint(got[section]) != fmt.Sprint(want) {
 			t.Errorf("%s of the document has\n%v\nthe code has\n%v", section, got[section], want)
@@ -194,6 +210,10 @@ func TestDocument(t *testing.T) {
 		fmt.Sprintf("| segment | %d MiB by default, %d GiB at most;", DefaultSegmentBytes>>20, int64(MaxSegmentBytes)>>30),
 		fmt.Sprintf("write term << %d", idRollBits),
 		fmt.Sprintf("2^%d", 64-idRollBits),
+		fmt.Sprintf("| term starts, and bytes of configurations, in a footer | 4,%03d, %d KiB;", footTermsMax%1000, footConfigBytesMax>>10),
+		fmt.Sprintf("at most 8,%03d.", footMarksMax%1000),
+		"`" + footMagic + "`", "`" + indexMagicText + "`",
+		fmt.Sprintf("version %d. Package", fileVersion), fmt.Sprintf("| 8 | 4 | version | %d |", fileVersion),
 		"`" + fileMagic + "`", "`" + string(magicBytes) + "`",
 		fmt.Sprintf("The first %d bytes, the **replicated part**", ReplicatedSize),
 	} {

@@ -28,7 +28,7 @@ const (
 	posHeaderCRC    = 4092
 
 	fileMagic   = "logq-seg"
-	fileVersion = 1
+	fileVersion = 2
 
 	fileFlagConfig = 1 << 0
 	fileFlagStart  = 1 << 1
@@ -45,8 +45,8 @@ type FileHeader struct {
 	Created      int64 // milliseconds since the epoch, 0 if unknown
 	// Config was in force at the base; without payload if none was that is known.
 	Config ConfigAt
-	// Start says that the log was begun anew here: files with lower IDs are not
-	// part of it.
+	// Start says that the log begins here, by a Reset or a TrimFront: files with lower
+	// IDs are not part of it any more.
 	Start bool
 }
 

@@ -4,11 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"path"
-
-	"github.com/logq/logq/internal/vfs"
 )
 
-// headers reads the header blocks and makes l.segs of them.
+// headers makes l.segs of the header blocks.
 func (op *opening) headers(files []found) error {
 	l := op.l
 	for i, f := range files {
@@ -36,25 +34,25 @@ func (op *opening) headers(files []found) error {
 	}
 	if len(l.segs) > 0 {
 		s := l.segs[0]
+		if s.base > 1 && !s.starts {
+			return &CorruptionError{Path: s.path, SegmentID: s.id, Index: 1, Err: fmt.Errorf("the log doesn't begin here: the file before, with the entries up to %d, is missing", s.base-1)}
+		}
 		l.first, l.prevTerm, l.start, l.firstConfig = s.base, s.basePrev, s.baseOffset, s.config
 	}
 	op.at = position{l.first - 1, l.prevTerm, l.start}
 	return nil
 }
 
-// header reads one header block and holds it against the name and the identity.
+// header holds one header block against the name and the identity.
 func (op *opening) header(f found) (*segment, error) {
 	l := op.l
 	name := path.Join(l.o.Dir, f.name)
-	h, err := readHeader(l.o.FS, name)
-	var fault headerFault
+	h, err := f.header, f.err
 	var newer *VersionError
 	switch {
 	case errors.As(err, &newer):
 		newer.Path = name
 		return nil, newer
-	case err != nil && !errors.As(err, &fault):
-		return nil, fmt.Errorf("segments: read header of %s: %w", name, err)
 	case err == nil && h.Identity != l.o.Identity:
 		return nil, &IdentityError{Path: name, Got: h.Identity, Want: l.o.Identity}
 	case err == nil && (h.ID != f.id || h.BaseIndex != f.base):
@@ -66,26 +64,10 @@ func (op *opening) header(f found) (*segment, error) {
 	s := l.newSegment(h.ID, h.BaseIndex, h.BaseOffset, h.BasePrevTerm)
 	s.created, s.made, s.trimmed = h.Created, true, true
 	s.config, s.starts = h.Config, h.Start
+	if f.foot != nil {
+		op.feet[s] = f.foot
+	}
 	return s, nil
-}
-
-func readHeader(fsys vfs.FS, name string) (h FileHeader, err error) {
-	f, err := fsys.Open(name)
-	if err != nil {
-		return h, err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	size, err := f.Size()
-	if err != nil {
-		return h, err
-	}
-	w := openWindow(f, min(size, FileHeaderSize))
-	defer w.close()
-	b, err := w.bytes(0, FileHeaderSize)
-	if err != nil {
-		return h, err
-	}
-	return decodeHeader(b)
 }
 
 // unfinishedFile decides about the newest file with a bad header. Its making was

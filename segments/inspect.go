@@ -1,6 +1,7 @@
 package segments
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path"
@@ -22,6 +23,28 @@ type FileInfo struct {
 	// Ending says why the log ends there; Detail tells more.
 	Ending Ending
 	Detail string
+	// Footer is what stands behind the frames; nil if nothing that can be used does.
+	Footer *FooterInfo
+	// FooterFault says what is wrong with a footer; "" if there is none or nothing is.
+	// It is no damage of the log: the frames are read instead.
+	FooterFault string
+}
+
+// FooterInfo is a decoded footer.
+type FooterInfo struct {
+	Pos        int64 // where it begins in the file, bytes
+	Last       Index
+	LastTerm   Term
+	NextOffset record.Offset
+	WriteTerm  Term
+	Commit     Index // known when it was written
+	// MaxTimestamp bounds those of the batches, in milliseconds since the epoch; 0 if
+	// there are none.
+	MaxTimestamp int64
+	Terms        []TermStart
+	Configs      []ConfigAt
+	IndexEntries int  // of the sparse index
+	Open         bool // the log was closed here, and may go on in this file
 }
 
 // Ending is why a segment's log ends.
@@ -76,7 +99,38 @@ func Inspect(fsys vfs.FS, name string, fn func(FrameInfo) error) (info FileInfo,
 	in := &inspection{w: w, info: &info, fn: fn, name: name}
 	in.salt = info.Header.Identity.salt()
 	in.local = in.salt.forSegment(info.Header.ID)
+	if err := in.footer(f); err != nil {
+		return info, fmt.Errorf("segments: read footer of %s: %w", name, err)
+	}
 	return info, in.run()
+}
+
+// footer reads the footer; what lies in front of it are frames.
+func (in *inspection) footer(f vfs.File) error {
+	ft, err := readFooter(f, in.local)
+	if err == nil {
+		_, err = readSparse(f, ft, in.local)
+	}
+	var fault footFault
+	switch {
+	case errors.As(err, &fault):
+		if fault != errNoFooter {
+			in.info.FooterFault = string(fault)
+		}
+		return nil
+	case err != nil:
+		return err
+	}
+	in.foot, in.w.size = ft, ft.end
+	return nil
+}
+
+func (ft *footer) public() *FooterInfo {
+	p := &FooterInfo{
+		Pos: footPos(ft.end), Last: ft.last, LastTerm: ft.lastTerm, NextOffset: ft.nextOffset, WriteTerm: ft.write, Commit: ft.commit,
+		MaxTimestamp: max(ft.maxTime, 0), Terms: ft.terms, Configs: ft.configs, IndexEntries: ft.marks, Open: ft.open,
+	}
+	return p
 }
 
 type inspection struct {
@@ -86,6 +140,8 @@ type inspection struct {
 	name        string
 	salt, local salt
 	write       Term
+	foot        *footer
+	frames      uint32 // digest
 }
 
 func (in *inspection) run() error {
@@ -111,16 +167,44 @@ func (in *inspection) run() error {
 		}
 		at, in.write = position{f.Index, f.Term, f.Next()}, loc.WriteTerm
 		in.info.Frames++
+		in.frames = digest(in.frames, b)
 		pos += int64(len(b))
 	}
 	in.info.End, in.info.Last, in.info.Next = pos, at.index, at.next
 	if err := in.judge(at.index+1, end); err != nil {
 		return err
 	}
+	if err := in.judgeFooter(at, pos); err != nil {
+		return err
+	}
 	if in.info.Ending == EndClean {
 		return nil
 	}
 	return in.remains(pos, end)
+}
+
+// judgeFooter holds the footer against the frames.
+func (in *inspection) judgeFooter(at position, pos int64) error {
+	ft := in.foot
+	switch {
+	case ft == nil:
+		there, err := in.w.footerBegins(pos)
+		if err != nil {
+			return fmt.Errorf("segments: read %s: %w", in.name, err)
+		}
+		if there && (in.info.Ending == EndTorn || in.info.Ending == EndStale) {
+			in.info.Ending, in.info.Detail = EndClean, ""
+			in.info.FooterFault = cmp.Or(in.info.FooterFault, "unfinished")
+		}
+	case at.index < ft.last && pos < ft.end:
+		in.info.Ending = EndCorrupt
+		in.info.Detail = fmt.Sprintf("the footer says that there were %s", ft)
+	case pos != ft.end || at != (position{ft.last, ft.lastTerm, ft.nextOffset}) || in.frames != ft.frames:
+		in.info.FooterFault = "of other frames"
+	default:
+		in.info.Footer = ft.public()
+	}
+	return nil
 }
 
 // judge names the ending as Open would if the segment were the last.

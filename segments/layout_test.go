@@ -159,10 +159,10 @@ func TestContinuity(t *testing.T) {
 	}
 }
 
-// TestLogStart: a log whose older segments are gone begins where its first file says.
+// TestLogStart: a log that was trimmed begins where its first file says.
 func TestLogStart(t *testing.T) {
 	mem := vfs.NewMem()
-	craft(t, mem, FileHeader{ID: 5, BaseIndex: 100, BaseOffset: 70, BasePrevTerm: 4}, entry(100, 4, 4, 6, 70, 99), entry(101, 6, 4, 6, 71, 99))
+	craft(t, mem, FileHeader{ID: 5, BaseIndex: 100, BaseOffset: 70, BasePrevTerm: 4, Start: true}, entry(100, 4, 4, 6, 70, 99), entry(101, 6, 4, 6, 71, 99))
 	l, rec, err := openCrafted(mem)
 	if err != nil {
 		t.Fatal(err)
@@ -198,14 +198,15 @@ func TestHeaderFaults(t *testing.T) {
 	tests := []struct {
 		name   string
 		change func(b []byte)
-		newer  bool
+		other  bool // another version
 	}{
 		{"no magic", func(b []byte) { b[0] = 'x' }, false},
 		{"header size", func(b []byte) { le.PutUint32(b[posHeaderSize:], 512) }, false},
 		{"flags", func(b []byte) { b[posFileFlags] = 1 }, false},
 		{"base index 0", func(b []byte) { le.PutUint64(b[posBaseIndex:], 0) }, false},
 		{"offset negative", func(b []byte) { le.PutUint64(b[posFileOffset:], 1<<63) }, false},
-		{"newer version", func(b []byte) { le.PutUint32(b[posFileVersion:], 2) }, true},
+		{"newer version", func(b []byte) { le.PutUint32(b[posFileVersion:], fileVersion+1) }, true},
+		{"older version", func(b []byte) { le.PutUint32(b[posFileVersion:], fileVersion-1) }, true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -220,7 +221,7 @@ func TestHeaderFaults(t *testing.T) {
 			le.PutUint32(b[posHeaderCRC:], uint32(salt(0).over(b[:posHeaderCRC])))
 			_, err := decodeHeader(b)
 			var fault headerFault
-			if errors.As(err, &newer) != tt.newer || errors.As(err, &fault) == tt.newer {
+			if errors.As(err, &newer) != tt.other || errors.As(err, &fault) == tt.other {
 				t.Errorf("got %v", err)
 			}
 		})

@@ -47,6 +47,15 @@ const (
 	// idRollBits is how far a segment ID is shifted to make room for the rolls
 	// within one term.
 	idRollBits = 24
+	// footMarksMax bounds the sparse index in a footer: 256 KiB. Beyond that every second,
+	// third … mark is left out.
+	footMarksMax = 8192
+	// footTermsMax and footConfigBytesMax bound the lists in a footer. A segment with
+	// more gets none and is read when the log is opened.
+	footTermsMax       = 4096
+	footConfigBytesMax = 256 << 10
+	// fileBytesMax bounds the frames of a file: one frame may exceed the limit alone.
+	fileBytesMax = MaxSegmentBytes + FileHeaderSize + MaxFrameBytes
 	// gapsMax bounds the damaged places of a log; one with more is beyond repair.
 	gapsMax = 1024
 	// readRetriesMax bounds how often a read begins again because the log was

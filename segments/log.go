@@ -65,6 +65,9 @@ type Log struct {
 	closed   bool
 	stats    Stats
 
+	sealing bool // a Seal is under way
+	reseal  bool // a segment before the last but one may lack its footer
+
 	flush flusher // for the one Flush that runs
 }
 
@@ -242,6 +245,7 @@ func (l *Log) Close() error {
 	l.o.Memory.remove(l)
 	var errs []error
 	for _, s := range segs {
+		l.o.Memory.indexes.drop(s)
 		errs = append(errs, s.closeFile())
 	}
 	return errors.Join(errs...)

@@ -18,6 +18,8 @@ type Memory struct {
 	used  atomic.Int64 // bytes of the chunks in tails
 	count atomic.Int64 // logs
 
+	indexes indexCache
+
 	mu     sync.Mutex
 	logs   []*Log                 // guarded by mu
 	next   int                    // whom relieve asks next; guarded by mu
@@ -33,7 +35,9 @@ const _ = uint(chunkBytesMax - chunkBytesMin<<(chunkClasses-1))
 const _ = uint(chunkBytesMin<<(chunkClasses-1) - chunkBytesMax)
 
 // NewMemory returns a budget of as many bytes.
-func NewMemory(bytes int64) *Memory { return &Memory{limit: bytes} }
+func NewMemory(bytes int64) *Memory {
+	return &Memory{limit: bytes, indexes: indexCache{limit: max(bytes/indexShare, indexBytesMin)}}
+}
 
 // MemoryStats is a snapshot of a Memory.
 type MemoryStats struct {
@@ -41,13 +45,14 @@ type MemoryStats struct {
 	Used   int64  // bytes in tails
 	Idle   int64  // bytes in buffers that wait for their next use
 	Reused uint64 // buffers that were used again
+	Index  int64  // bytes of sparse indexes that were read from footers
 }
 
 // Stats returns sizes and counters.
 func (m *Memory) Stats() MemoryStats {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return MemoryStats{Limit: m.limit, Used: m.used.Load(), Idle: m.idle, Reused: m.reused}
+	return MemoryStats{Limit: m.limit, Used: m.used.Load(), Idle: m.idle, Reused: m.reused, Index: m.indexes.bytes()}
 }
 
 func (m *Memory) add(l *Log) {

@@ -212,6 +212,7 @@ func (d *driver) check() {
 		d.t.Fatalf("durable %d, last %d, commit %d", l.Durable(), l.Last(), d.commit)
 	}
 	d.checkTerms()
+	d.checkConfigs()
 	if m.last() == 0 {
 		return
 	}
@@ -243,6 +244,19 @@ func (d *driver) checkTerms() {
 	}
 	if _, ok := d.log.Term(d.now.last() + 1); ok {
 		d.t.Fatal("an entry behind the end has a term")
+	}
+}
+
+func (d *driver) checkConfigs() {
+	d.t.Helper()
+	var want []segments.ConfigAt
+	for _, f := range d.now.frames {
+		if f.Kind == segments.KindConfig {
+			want = append(want, segments.ConfigAt{Index: f.Index, Payload: f.Payload})
+		}
+	}
+	if got := d.log.Configs(); fmt.Sprint(got) != fmt.Sprint(want) {
+		d.t.Fatalf("configurations %v, want %v", got, want)
 	}
 }
 

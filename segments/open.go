@@ -9,9 +9,11 @@ import (
 	"github.com/logq/logq/internal/vfs"
 )
 
-// Open opens the log in o.Dir, or makes an empty one where there is nothing. It
-// reads all frames, checks them, and cuts off what an unfinished group commit
-// left (see the returned Recovery). All that it then holds is durable. What had been
+// Open opens the log in o.Dir, or makes an empty one where there is nothing. Of
+// segments with a footer it reads that and the header; of the others it reads all
+// frames, checks them, and cuts off what an unfinished group commit left (see the
+// returned Recovery). Frames that it didn't read are checked by [Log.Verify] and by
+// whoever reads them. All that it then holds is durable. What had been
 // durable and is damaged stays part of the log as far as it is known which entries
 // it was: see [Log.Damage].
 //
@@ -25,7 +27,7 @@ func Open(o Options) (*Log, Recovery, error) {
 	}
 	l := &Log{o: o, salt: o.Identity.salt(), first: 1, chunkSize: chunkBytesMin, tail: tail{memory: o.Memory}}
 	l.chunkMax = min(max(o.TailBytes/4, chunkBytesMin), chunkBytesMax)
-	op := &opening{l: l}
+	op := &opening{l: l, feet: make(map[*segment]*footer)}
 	if err := op.open(); err != nil {
 		return nil, op.rec, err
 	}
@@ -61,13 +63,17 @@ type opening struct {
 	mark       Index
 	leftovers  []string // of a log that was begun anew, to be removed
 	headless   map[*segment]error
+	feet       map[*segment]*footer // those that decode
 }
 
 // found is a segment file in the directory.
 type found struct {
-	name string
-	base Index
-	id   ID
+	name   string
+	base   Index
+	id     ID
+	header FileHeader
+	err    error   // of the header
+	foot   *footer // nil: none
 }
 
 func (op *opening) open() error {

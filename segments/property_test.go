@@ -39,7 +39,7 @@ func runModel(t *testing.T, seed uint64) {
 	d.batch = d.r.IntN(2) == 0
 	d.reopen(mem)
 	for range 120 {
-		switch d.r.IntN(12) {
+		switch d.r.IntN(14) {
 		case 0, 1, 2:
 			d.append(1 + d.r.IntN(4))
 		case 3:
@@ -59,6 +59,11 @@ func runModel(t *testing.T, seed uint64) {
 				t.Fatalf("reopened with %d entries, %d were flushed, the first %d are the same", len(d.now.frames), len(d.acked.frames), n)
 			}
 			d.ack()
+		case 12:
+			_, err := d.log.Seal()
+			must(t, err)
+		case 13:
+			must(t, d.log.Finish())
 		case 11:
 			if d.r.IntN(4) > 0 {
 				continue
@@ -75,11 +80,12 @@ func runModel(t *testing.T, seed uint64) {
 	}
 }
 
-// crashInFlush cuts the power before a random call of a Flush, or after it.
+// crashInFlush cuts the power before a random call of a Flush, of the sealing that
+// follows it, or after it.
 func (d *driver) crashInFlush(mem *vfs.Mem) (after *vfs.Mem) {
 	d.t.Helper()
 	cut := vfs.CrashOptions{Keep: d.r.Float64(), Torn: d.r.IntN(2) == 0, Rand: d.r}
-	call := d.r.IntN(14)
+	call := d.r.IntN(20)
 	d.faults.SetHook(func(vfs.Call) error {
 		if call--; call == 0 {
 			after = mem.Clone(cut)
@@ -92,6 +98,13 @@ func (d *driver) crashInFlush(mem *vfs.Mem) (after *vfs.Mem) {
 		return after
 	}
 	d.ack()
+	seal := d.log.Finish
+	if d.r.IntN(2) == 0 {
+		seal = func() error { _, err := d.log.Seal(); return err }
+	}
+	if must(d.t, seal()); after != nil {
+		return after
+	}
 	return mem.Crash(cut)
 }
 

@@ -31,7 +31,8 @@ func (l *Log) TailFrames(lo, hi Index) (frames [][]byte, ok bool) {
 // Fit returns how many of the entries from lo on, below hi, fit maxBytes: the
 // entries [lo, end), at least one, and their size. It reads memory only: for
 // entries that have left the tail the size is an upper bound and end falls on an
-// entry of the sparse index where one is in reach. An lo outside of the log gives
+// entry of the sparse index where one is in reach, and is lo+1 while that isn't in
+// memory. An lo outside of the log gives
 // end == lo.
 func (l *Log) Fit(lo, hi Index, maxBytes int) (end Index, bytes int) {
 	l.mu.RLock()
@@ -46,18 +47,21 @@ func (l *Log) Fit(lo, hi Index, maxBytes int) (end Index, bytes int) {
 	s := l.segmentOf(lo)
 	limit, limitPos := l.onDisk(s)
 	hi = min(hi, limit)
-	from := s.floor(lo).pos
-	if n := s.ceil(hi, limitPos) - from; n <= int64(maxBytes) {
+	x, ok := l.index(s)
+	if !ok {
+		// The read that follows brings it. Until then all that is known is this.
+		return lo + 1, int(min(limitPos-FileHeaderSize, MaxFrameBytes))
+	}
+	from := x.floor(lo).pos
+	if n := x.ceil(hi, limitPos) - from; n <= int64(maxBytes) {
 		return hi, int(n)
 	}
 	// The last mark in reach, else the one after lo.
-	k := sort.Search(len(s.marks), func(k int) bool {
-		return s.marks[k].index > lo && s.marks[k].pos-from > int64(maxBytes)
-	}) - 1
-	if k >= 0 && s.marks[k].index > lo {
-		return min(s.marks[k].index, hi), int(s.marks[k].pos - from)
+	k := sort.Search(len(x), func(k int) bool { return x[k].index > lo && x[k].pos-from > int64(maxBytes) }) - 1
+	if k >= 0 && x[k].index > lo {
+		return min(x[k].index, hi), int(x[k].pos - from)
 	}
-	return lo + 1, int(s.ceil(lo+1, limitPos) - from)
+	return lo + 1, int(x.ceil(lo+1, limitPos) - from)
 }
 
 // fit is Fit within the tail, where all sizes are known.
@@ -166,6 +170,15 @@ func (l *Log) ReadBatches(dst []byte, from, until record.Offset, maxBytes int) (
 // findOffset returns an entry at or shortly before the batch that holds offset
 // o; 0 if there is none yet.
 func (l *Log) findOffset(o record.Offset) (Index, error) {
+	var u lookup
+	for {
+		if i, err := l.lookUpOffset(o, &u); err != nil || !u.again(l) {
+			return i, err
+		}
+	}
+}
+
+func (l *Log) lookUpOffset(o record.Offset, u *lookup) (Index, error) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	switch {
@@ -182,7 +195,11 @@ func (l *Log) findOffset(o record.Offset) (Index, error) {
 	// Of segments with one base offset only the last can hold its batch; one
 	// without frames begins at the end of the log, above o.
 	k := sort.Search(len(l.segs), func(k int) bool { return l.segs[k].baseOffset > o }) - 1
-	return l.segs[k].floorOffset(o).index, nil
+	x, ok := u.index(l, l.segs[k])
+	if !ok {
+		return 0, nil
+	}
+	return x.floorOffset(o).index, nil
 }
 
 // visit calls fn for the entries from at on, as far as they lie in one place,
@@ -249,6 +266,15 @@ func (src *source) bytes() (n int) {
 
 // source looks up the entries from lo on, below hi if that is not 0.
 func (l *Log) source(lo, hi Index) (source, error) {
+	var u lookup
+	for {
+		if src, err := l.lookUp(lo, hi, &u); err != nil || !u.again(l) {
+			return src, err
+		}
+	}
+}
+
+func (l *Log) lookUp(lo, hi Index, u *lookup) (source, error) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	end := l.last + 1
@@ -273,9 +299,13 @@ func (l *Log) source(lo, hi Index) (source, error) {
 	}
 	s := l.segmentOf(lo)
 	limit, limitPos := l.onDisk(s)
-	m := s.floor(lo)
+	x, ok := u.index(l, s)
+	if !ok {
+		return source{}, nil
+	}
+	m := x.floor(lo)
 	hi = l.soundUntil(lo, min(hi, limit))
-	return source{seg: s, first: m.index, pos: m.pos, endPos: s.ceil(hi, limitPos), lo: lo, end: hi, last: hi == end}, nil
+	return source{seg: s, first: m.index, pos: m.pos, endPos: x.ceil(hi, limitPos), lo: lo, end: hi, last: hi == end}, nil
 }
 
 // walkDisk reads the frames of a source on disk and calls fn for each of them,

@@ -161,6 +161,7 @@ func (l *Log) close(g, rest *gap, frames []byte) error {
 		}
 	} else {
 		l.gaps = slices.Delete(l.gaps, k, k+1)
+		l.reseal = true
 	}
 	if g.end == openEnd {
 		g.seg.end, g.seg.taken, g.seg.synced = end, end, end

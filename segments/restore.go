@@ -5,6 +5,7 @@ import (
 	"fmt"
 )
 
+// fileHeader returns the header block of s as it should be; l.mu is held.
 func (l *Log) fileHeader(s *segment) FileHeader {
 	return FileHeader{
 		Identity: l.o.Identity, ID: s.id, BaseIndex: s.base, BaseOffset: s.baseOffset,
@@ -20,7 +21,9 @@ func (l *Log) writeHeader(s *segment) (err error) {
 		return fmt.Errorf("segments: open %s: %w", s.path, err)
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
+	l.mu.RLock()
 	h := l.fileHeader(s)
+	l.mu.RUnlock()
 	if _, err := f.WriteAt(h.encode(), 0); err != nil {
 		return fmt.Errorf("segments: write the header of %s again: %w", s.path, err)
 	}

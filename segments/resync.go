@@ -106,7 +106,7 @@ func (s *segment) skip(g *gap, size int64) {
 	if len(s.marks) == 0 {
 		s.marks = append(s.marks, mark{index: g.lo, offset: g.before.next, pos: g.pos, before: s.maxTime})
 	}
-	s.next, s.end = g.hi, g.end
+	s.next, s.end, s.poor = g.hi, g.end, true
 	if g.end == openEnd {
 		s.end = max(g.pos, size)
 		return

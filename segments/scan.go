@@ -7,10 +7,14 @@ import (
 	"github.com/logq/logq/internal/vfs"
 )
 
-// segment scans the segment number i.
+// segment takes the segment number i: by its footer, or else it reads the frames.
 func (op *opening) segment(s *segment, i int) (err error) {
 	l := op.l
+	if ok, err := op.footed(s, i); ok || err != nil {
+		return err
+	}
 	last := i == len(l.segs)-1
+	l.reseal = l.reseal || !last
 	open := l.o.FS.Open
 	if last {
 		open = l.o.FS.OpenReadWrite
@@ -117,11 +121,7 @@ func (op *opening) take(s *segment, b []byte, f *Frame, loc *Local) {
 		l.configs = append(l.configs, ConfigAt{f.Index, append([]byte(nil), b[FrameHeaderSize:]...)})
 	}
 	op.rec.Evidence = max(op.rec.Evidence, loc.DurableThrough)
-	if loc.Commit > op.rec.Commit {
-		op.rec.Commit = loc.Commit
-		n := min(int(max(loc.Commit+1, l.looseFirst)-l.looseFirst), len(l.loose))
-		l.loose, l.looseFirst = l.loose[n:], l.looseFirst+Index(n)
-	}
+	op.committed(loc.Commit)
 	if len(l.loose) == 0 {
 		l.looseFirst = f.Index
 	}
@@ -148,13 +148,21 @@ func (op *opening) judge(s *segment, f vfs.File, w *window, end ending) (damage 
 	case op.headless[s] != nil && s.next == s.base:
 		return false, op.damaged(s, 0, op.headless[s]) // nothing says that this is ours
 	}
+	footer, err := w.footerBegins(s.end)
+	if err != nil {
+		return false, fmt.Errorf("segments: read %s: %w", s.path, err)
+	}
 	if err := f.Truncate(s.end); err != nil {
 		return false, fmt.Errorf("segments: cut %s: %w", s.path, err)
 	}
 	if err := f.Sync(); err != nil {
 		return false, fmt.Errorf("segments: sync %s: %w", s.path, err)
 	}
-	if end.stale {
+	switch {
+	case footer:
+		op.rec.Warnings = append(op.rec.Warnings, fmt.Sprintf("%s: the footer behind entry %d was unfinished or damaged and was cut off; the frames were read", s.path, op.at.index))
+		return false, nil
+	case end.stale:
 		op.rec.StaleSuffix = r.garbage
 		return false, nil
 	}

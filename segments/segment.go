@@ -5,6 +5,7 @@ import (
 	"path"
 	"slices"
 	"sort"
+	"sync/atomic"
 
 	"github.com/logq/logq/internal/vfs"
 	"github.com/logq/logq/record"
@@ -32,10 +33,23 @@ type segment struct {
 	taken   int64 // a Flush has written up to here, or is writing
 	synced  int64 // durable up to here
 	made    bool  // a Flush has made the file, or is making it
-	cut     bool  // the file holds bytes beyond taken that a Truncate dropped
+	cut     bool  // the file holds bytes beyond taken that a Truncate dropped, or a footer
 	trimmed bool  // the file was cut to its end when the log rolled
-	marks   []mark
+	rehead  bool  // the header block is to be written again: the log begins here now
 	maxTime int64 // no batch has a higher timestamp; an upper bound after a Truncate
+	write   Term  // no frame has a higher write term; so too
+	// The sparse index of the frames at or behind lazyEnd; of those before, if there are
+	// such, the footer has it, and lazy perhaps.
+	marks   sparse
+	lazyEnd int64
+	lazy    atomic.Pointer[lazyIndex]
+	// What a Seal needs.
+	foot   footState
+	frames uint32 // digest of the frames
+	poor   bool   // the digest or the index isn't known: the frames must be read for it
+	failed bool   // to write a footer failed; not tried again
+	// A footer is being written or is there: nothing is appended any more.
+	closed atomic.Bool
 
 	// Only for the one Flush that runs.
 	file      vfs.File // nil when closed
@@ -47,14 +61,14 @@ type segment struct {
 	edgePos int64
 }
 
-// mark is an entry of the sparse index: one about every IndexInterval bytes,
-// and always the segment's first frame.
-type mark struct {
-	index  Index
-	offset record.Offset // the frame's base offset
-	pos    int64
-	before int64 // highest timestamp in the segment before this frame
-}
+// footState says what stands behind the frames.
+type footState uint8
+
+const (
+	footNone   footState = iota
+	footSealed           // a footer, for good
+	footOpen             // a footer, to be cut off before anything is appended
+)
 
 const noTime = math.MinInt64
 
@@ -75,6 +89,8 @@ func (s *segment) add(b []byte, interval int64) {
 			index: s.next, offset: record.Offset(le.Uint64(b[posBaseOffset:])), pos: s.end, before: s.maxTime,
 		})
 	}
+	s.frames = digest(s.frames, b)
+	s.write = max(s.write, Term(le.Uint64(b[posWriteTerm:])))
 	if Kind(b[posKind]) == KindData {
 		s.maxTime = max(s.maxTime, int64(le.Uint64(b[posMaxTimestamp:])))
 	}
@@ -91,36 +107,16 @@ func (s *segment) truncate(from Index, pos int64) {
 	s.synced = min(s.synced, pos)
 	n := sort.Search(len(s.marks), func(i int) bool { return s.marks[i].index >= from })
 	s.marks = slices.Clip(s.marks[:n])
+	s.lazyEnd = min(s.lazyEnd, pos)
+	s.reopen()
+	s.poor = true
 }
 
-// floor returns the last mark at or before an index that lies in the segment.
-func (s *segment) floor(i Index) mark {
-	return s.marks[sort.Search(len(s.marks), func(k int) bool { return s.marks[k].index > i })-1]
-}
-
-// floorOffset returns the last mark whose frame begins at or before an offset
-// that lies at or above baseOffset. Of several with one offset the first is
-// taken: no-ops share the offset of the batch that follows them.
-func (s *segment) floorOffset(o record.Offset) mark {
-	k := sort.Search(len(s.marks), func(k int) bool { return s.marks[k].offset >= o })
-	if k == len(s.marks) || s.marks[k].offset > o {
-		k = max(k-1, 0)
+// reopen has a footer cut off before anything is written there.
+func (s *segment) reopen() {
+	if s.foot != footNone {
+		s.foot, s.cut, s.trimmed = footNone, true, false
 	}
-	return s.marks[k]
-}
-
-// floorTime returns the number of the last mark before which all timestamps lie
-// below t: the first batch at or above t lies between it and the next.
-func (s *segment) floorTime(t int64) int {
-	return sort.Search(len(s.marks), func(k int) bool { return s.marks[k].before >= t }) - 1
-}
-
-// ceil returns a file position, at most end, by which the frames below index i end.
-func (s *segment) ceil(i Index, end int64) int64 {
-	if k := sort.Search(len(s.marks), func(k int) bool { return s.marks[k].index >= i }); k < len(s.marks) {
-		return min(s.marks[k].pos, end)
-	}
-	return end
 }
 
 // idle says that the segment needs nothing from a Flush.

@@ -156,6 +156,7 @@ func (l *Log) TrimFront(i Index) error {
 	l.truncated++ // readers look again at what there is
 	l.first, l.prevTerm, l.start = seg.base, seg.basePrev, seg.baseOffset
 	l.firstConfig = seg.config
+	seg.starts, seg.rehead = true, seg.made
 	l.keepGaps(l.first, l.last)
 	for len(l.configs) > 0 && l.configs[0].Index < l.first {
 		l.configs = l.configs[1:]

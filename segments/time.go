@@ -51,16 +51,29 @@ func (l *Log) OffsetForTime(ts int64, until record.Offset) (o record.Offset, at 
 // timeRange returns entries [lo, hi), at or above i, that may hold the first
 // batch with a timestamp of at least ts; lo is 0 if none can.
 func (l *Log) timeRange(ts int64, i Index) (lo, hi Index) {
+	var u lookup
+	for {
+		if lo, hi = l.lookUpTime(ts, i, &u); !u.again(l) {
+			return lo, hi
+		}
+	}
+}
+
+func (l *Log) lookUpTime(ts int64, i Index, u *lookup) (lo, hi Index) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	for _, s := range l.segs {
-		if s.next <= i || s.maxTime < ts || len(s.marks) == 0 {
+		if s.next <= i || s.maxTime < ts || s.next == s.base {
 			continue
 		}
-		for k := max(s.floorTime(ts), 0); k < len(s.marks); k++ {
-			lo, hi = s.marks[k].index, s.next
-			if k+1 < len(s.marks) {
-				hi = s.marks[k+1].index
+		x, ok := u.index(l, s)
+		if !ok || len(x) == 0 {
+			return 0, 0
+		}
+		for k := max(x.floorTime(ts), 0); k < len(x); k++ {
+			lo, hi = x[k].index, s.next
+			if k+1 < len(x) {
+				hi = x[k+1].index
 			}
 			if lo >= i {
 				return lo, hi

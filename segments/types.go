@@ -126,10 +126,11 @@ type Recovery struct {
 	Truncated int64
 	// StaleSuffix counts the bytes of an overwritten log's remains that were cut off.
 	StaleSuffix int64
-	// Evidence is the highest index that some frame proves to have been durable.
+	// Evidence is the highest index that some frame, or footer, proves to have been durable.
 	// It never lies above the last index: then Open fails.
 	Evidence Index
-	// Commit is the highest commit mark in the log.
+	// Commit is the highest commit mark in the log. After a Finish it is the commit index
+	// that the log knew.
 	Commit Index
 	// WriteTerm is the highest write term in the log. Who appends must have a term
 	// that is not below, also if its hard state on disk is older.
@@ -151,5 +152,6 @@ type Stats struct {
 	Syncs          uint64 // of files
 	WrittenBytes   uint64
 	Truncations    uint64
-	Direct         bool // files are written past the page cache
+	Seals          uint64 // footers written
+	Direct         bool   // files are written past the page cache
 }

@@ -12,8 +12,9 @@ import (
 
 // Finding is damage that a Verify has come upon.
 type Finding struct {
-	v    *verification
-	gaps []*gap
+	v     *verification
+	gaps  []*gap
+	marks sparse // of the segment, if they weren't in memory
 }
 
 // Verify reads from disk what is durable of the segment that holds entry i, or of
@@ -41,9 +42,39 @@ func (l *Log) Verify(i Index, pace func(bytes int) error) (next Index, found *Fi
 		return v.next, nil, err
 	}
 	if len(gaps) == 0 {
-		return v.next, nil, nil
+		return v.next, nil, v.footer()
 	}
-	return v.next, &Finding{v, gaps}, nil
+	return v.next, &Finding{v, gaps, l.loadIndex(v.s)}, nil
+}
+
+// footer checks the footer behind frames that are good. One that is damaged or wrong is
+// forgotten; a Seal writes it again.
+func (v *verification) footer() (err error) {
+	l, s := v.l, v.s
+	l.mu.RLock()
+	there := s.foot != footNone && !l.damaged(s)
+	l.mu.RUnlock()
+	if !there {
+		return nil
+	}
+	f, err := l.o.FS.Open(s.path)
+	if err != nil {
+		return fmt.Errorf("segments: open %s: %w", s.path, err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	ft, err := readFooter(f, s.salt)
+	if err == nil {
+		_, err = readSparse(f, ft, s.salt)
+	}
+	if err == nil && ft.frames == v.frames && ft.end == v.pos && (position{ft.last, ft.lastTerm, ft.nextOffset}) == v.at {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s.foot != footNone && l.truncated == v.version {
+		l.unfoot(s, s.firstMark())
+	}
+	return nil
 }
 
 // verification is one look at one segment.
@@ -56,6 +87,10 @@ type verification struct {
 	end     int64
 	known   []*gap
 	next    Index
+	// What run has seen of the frames.
+	frames uint32
+	at     position
+	pos    int64
 }
 
 func (l *Log) verification(i Index) *verification {
@@ -98,6 +133,8 @@ func (v *verification) run(pace func(int) error) (gaps []*gap, err error) {
 	w := openWindow(&paced{r: f, pace: pace}, min(size, v.end))
 	defer w.close()
 	at, pos, write := v.from, int64(FileHeaderSize), Term(0)
+	v.frames = 0
+	defer func() { v.at, v.pos = at, pos }()
 	for at.index+1 < v.until {
 		if g := v.knownAt(at.index + 1); g != nil {
 			if g.end == openEnd {
@@ -115,6 +152,7 @@ func (v *verification) run(pace func(int) error) (gaps []*gap, err error) {
 			fr, loc := getFrame(b), getLocal(b)
 			if end := fits(&fr, &loc, at, write); end.reason == "" {
 				at, pos, write = position{fr.Index, fr.Term, fr.Next()}, pos+int64(len(b)), loc.WriteTerm
+				v.frames = digest(v.frames, b)
 				continue
 			} else {
 				reason = end.reason
@@ -219,6 +257,14 @@ func (l *Log) Note(f *Finding) (places int) {
 	if l.truncated != f.v.version {
 		return 0 // the next Verify will tell
 	}
+	if s := f.v.s; s.lazyEnd != 0 {
+		x := f.marks
+		if x == nil {
+			x = s.firstMark()
+		}
+		l.resident(s, x)
+	}
+	l.reseal = true
 	for _, g := range f.gaps {
 		k := l.gapFrom(g.lo)
 		if k < len(l.gaps) && l.gaps[k].lo < g.hi || len(l.gaps) >= gapsMax {
