@@ -13,9 +13,10 @@ import (
 
 // cutEnd is the place where the log ends on disk after a cut.
 type cutEnd struct {
-	seg   *segment
-	pos   int64
-	marks []mark // of the frames below pos
+	seg     *segment
+	pos     int64
+	marks   sparse // of the frames below pos and at or behind lazyEnd
+	lazyEnd int64  // those before are in the footer
 }
 
 // cutEnd returns nil if nothing is cut off, or nothing is left.
@@ -28,8 +29,7 @@ func (l *Log) cutEnd() *cutEnd {
 		if !s.cut && len(l.flush.gone) == 0 {
 			return nil
 		}
-		n := sort.Search(len(s.marks), func(k int) bool { return s.marks[k].pos >= s.synced })
-		return &cutEnd{seg: s, pos: s.synced, marks: s.marks[:n:n]}
+		return &cutEnd{seg: s, pos: s.synced, marks: s.marks.below(s.synced), lazyEnd: s.lazyEnd}
 	}
 	return nil
 }
@@ -37,8 +37,15 @@ func (l *Log) cutEnd() *cutEnd {
 // checkEnd reads the last group commit before the cut. A *CorruptionError leaves
 // everything as it is: the next Open finds the damage, and what proves it.
 func (l *Log) checkEnd(e *cutEnd) error {
-	if e == nil || len(e.marks) == 0 {
+	if e == nil {
 		return nil
+	}
+	if e.lazyEnd != 0 {
+		x, err := l.readIndex(e.seg)
+		if err != nil {
+			x = e.seg.firstMark()
+		}
+		e.marks = append(x.below(min(e.lazyEnd, e.pos)), e.marks...)
 	}
 	err := l.readEnd(e)
 	if errors.Is(err, ErrCorrupt) {

@@ -34,16 +34,21 @@ func TestCutKeepsTheEvidence(t *testing.T) {
 		commits    []int          // entries of each group commit
 		damage     segments.Index // of which entry
 		from       segments.Index // the truncation
+		finish     bool           // closed in order before
 		refused    bool
 	}{
-		{"the last entry that stays", 100, []int{1, 1, 1, 1}, 3, 4, true},
-		{"an earlier one, which the last proves", 100, []int{1, 1, 1, 1}, 2, 4, false},
-		{"one of the last group commit", 100, []int{1, 3, 1}, 2, 5, true},
-		{"one of a group commit that is cut", 100, []int{1, 3, 1}, 2, 4, true},
-		{"none", 100, []int{1, 1, 1}, 0, 3, false},
-		{"in a file before the one that goes", 2, []int{1, 1, 1}, 2, 3, true},
-		{"in a file before two that go", 2, []int{1, 1, 1, 1, 1, 1}, 2, 3, true},
-		{"all goes", 100, []int{1, 1}, 1, 1, false},
+		{"the last entry that stays", 100, []int{1, 1, 1, 1}, 3, 4, false, true},
+		{"an earlier one, which the last proves", 100, []int{1, 1, 1, 1}, 2, 4, false, false},
+		{"one of the last group commit", 100, []int{1, 3, 1}, 2, 5, false, true},
+		{"one of a group commit that is cut", 100, []int{1, 3, 1}, 2, 4, false, true},
+		{"none", 100, []int{1, 1, 1}, 0, 3, false, false},
+		{"in a file before the one that goes", 2, []int{1, 1, 1}, 2, 3, false, true},
+		{"in a file before two that go", 2, []int{1, 1, 1, 1, 1, 1}, 2, 3, false, true},
+		{"all goes", 100, []int{1, 1}, 1, 1, false, false},
+		{"the last entry that stays, by a footer", 100, []int{1, 1, 1, 1}, 3, 4, true, true},
+		{"one of the last group commit, by a footer", 100, []int{1, 3, 1}, 2, 5, true, true},
+		{"in a file before the one that goes, by a footer", 2, []int{1, 1, 1}, 2, 3, true, true},
+		{"none, by a footer", 100, []int{1, 1, 1}, 0, 3, true, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			mem := vfs.NewMem()
@@ -66,6 +71,11 @@ func TestCutKeepsTheEvidence(t *testing.T) {
 					pos += int64(f.Size())
 				}
 				must(t, l.Flush())
+			}
+			if tc.finish {
+				must(t, l.Finish())
+				must(t, l.Close())
+				l, _ = open(t, o)
 			}
 			if tc.damage != 0 {
 				places[tc.damage]()
