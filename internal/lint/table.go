@@ -115,6 +115,7 @@ var table = map[string]Package{
 	}, External: []string{"github.com/anishathalye/porcupine"}},
 	"internal/sim/mutants": {Layer: T},
 	"internal/sim/soak":    {Layer: T, Imports: []string{"internal/sim"}},
+	"internal/crashstate":  {Layer: T, Imports: []string{"internal/vfs", "internal/invariants"}},
 	"internal/powerloss":   {Layer: T, Imports: []string{"internal/vfs"}, External: []string{fuse}},
 	"internal/powerloss/run": {Layer: T, Imports: []string{
 		"internal/powerloss", "internal/vfs", "producer", "consumer", "admin",
@@ -124,7 +125,7 @@ var table = map[string]Package{
 }
 
 // testSupport may be imported by the tests of any package that is not below it.
-var testSupport = []string{"internal/fakebroker", "internal/sim", "raft/rafttest", "raft/spec", "internal/vfs", "internal/invariants"}
+var testSupport = []string{"internal/crashstate", "internal/fakebroker", "internal/sim", "raft/rafttest", "raft/spec", "internal/vfs", "internal/invariants"}
 
 // pure are the directories at and below L2: no goroutine, clock, random source,
 // socket or direct file access. The value names files that are the exception,
